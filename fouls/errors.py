@@ -71,9 +71,7 @@ class VideoError(FoulsError):
         return _rebuild_video_error, (self.code, str(self), self.decoder, self.last_good_frame)
 
 
-def _rebuild_video_error(
-    code: str, message: str, decoder: str | None, last_good_frame: int | None
-) -> VideoError:
+def _rebuild_video_error(code: str, message: str, decoder: str | None, last_good_frame: int | None) -> VideoError:
     return VideoError(code, message, decoder=decoder, last_good_frame=last_good_frame)
 
 

@@ -1,0 +1,51 @@
+"""The command line: the commands in one place, and one line for every error that the user can mend."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fouls import __version__
+from fouls.errors import FoulsError
+
+app = typer.Typer(
+    name="fouls",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Decode every video once, push it once through a frozen backbone, then train heads from the cache.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fouls {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main() -> None:
+    """Run the command line; the console script ``fouls``."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments, standalone_mode=True)
+    except FoulsError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is committed stays; the same command goes on from there", err=True)
+        sys.exit(130)

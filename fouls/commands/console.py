@@ -1,0 +1,78 @@
+"""What the commands print with: tables, progress with rate and time left, next steps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _RateColumn(ProgressColumn):
+    """Units a second since the bar started."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} {self.unit}/s")
+
+
+@contextmanager
+def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; gives a function that advances it by n.
+
+    Without a terminal the bar is printed once, when it ends.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(unit),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n=1: bar.advance(task, n)
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table on stdout; columns whose cells are all numbers are right-aligned."""
+    cells = [[("" if cell is None else cell) for cell in row] for row in rows]
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
+        grid.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        grid.add_row(*(Text(_format(cell)) for cell in row))
+    out.print(grid)
+
+
+def _format(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def next_step(text: str) -> None:
+    """The last line of a command: what to do now."""
+    out.print(Text.assemble(("next: ", "bold"), text))
+
+
+def warn(text: str) -> None:
+    """One line on stderr, for what the user has to know although the command goes on."""
+    err.print(Text.assemble(("note: ", "bold yellow"), text))
+
+
+def is_terminal() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
+    return sys.stderr.isatty()
