@@ -42,7 +42,11 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int]
     )
     with Progress(*columns, console=err) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda n=1: bar.advance(task, n)
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+
+        yield advance
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

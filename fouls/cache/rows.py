@@ -1,0 +1,94 @@
+"""The row index: which clip of which video every row of the arrays is.
+
+It only grows, one Parquet file a planning, written before any work on its rows starts. The rows of one planning
+start at a block of their own, so that no later planning changes what a block holds: row numbers may skip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fouls.errors import StoreError
+from fouls.files import write_atomically
+
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("view", pa.int16(), nullable=False),
+        pa.field("clip", pa.int32(), nullable=False),
+        pa.field("crop", pa.int16(), nullable=False),
+        pa.field("augment", pa.int16(), nullable=False),
+        pa.field("start_frame", pa.int64()),
+        pa.field("stop_frame", pa.int64()),
+        pa.field("frame_indices", pa.list_(pa.int32())),
+        pa.field("start_seconds", pa.float64()),
+        pa.field("stop_seconds", pa.float64()),
+        pa.field("content_hash", pa.string()),
+        pa.field("segment_start", pa.int64()),
+        pa.field("segment_stop", pa.int64()),
+        pa.field("plan_error", pa.string()),
+    ]
+)
+"""One row a clip. ``start_frame`` … ``stop_seconds`` are the clip's own span, [start, stop), in the video's native
+frames; ``segment_start``, ``segment_stop`` the manifest's segment it was planned from (null: the whole video).
+``plan_error`` says why a video could not be planned, as ``class: message``: it has one row, which can only fail."""
+
+INDEX_FOLDER = "rows"
+
+
+def index_files(store: Path) -> list[Path]:
+    """The files of the row index, in the order in which they were planned."""
+    return sorted((store / INDEX_FOLDER).glob("*.parquet"))
+
+
+def append_rows(store: Path, rows: pa.Table) -> Path:
+    """Add one planning's rows; on the disk when this returns."""
+    path = store / INDEX_FOLDER / f"{len(index_files(store)):08d}.parquet"
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def read_rows(store: Path) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+    """Read the whole row index.
+
+    Returns:
+        The rows in ascending order of ``row``, and a mask of those that are retired: a later planning has the same
+        video again, since its content or segment has changed.
+
+    Raises:
+        StoreError: a file of the index is damaged.
+    """
+    parts = []
+    for path in index_files(store):
+        try:
+            part = pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"{path} is damaged ({reason}): restore it, or extract into another --out") from error
+        if part.schema.names != ROW_SCHEMA.names:
+            raise StoreError(f"{path} has the columns {part.schema.names}; expected {ROW_SCHEMA.names}")
+        parts.append(part.cast(ROW_SCHEMA))
+    if not parts:
+        return ROW_SCHEMA.empty_table(), np.zeros(0, dtype=bool)
+    return pa.concat_tables(parts).combine_chunks(), _retired(parts)
+
+
+def _retired(parts: list[pa.Table]) -> npt.NDArray[np.bool_]:
+    part_of_row = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
+    if len(parts) == 1:
+        return np.zeros(len(part_of_row), dtype=bool)
+    video_ids = pa.chunked_array([chunk for part in parts for chunk in part["video_id"].chunks])
+    codes = video_ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    newest = np.zeros(codes.max(initial=0) + 1, dtype=np.int64)
+    np.maximum.at(newest, codes, part_of_row)
+    retired: npt.NDArray[np.bool_] = part_of_row < newest[codes]
+    return retired

@@ -1,0 +1,113 @@
+"""What there is to say of a store: counts, failures, throughput, the bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fouls.cache.ledger import BlockRecord, from_ranges
+from fouls.cache.rows import read_rows
+from fouls.cache.store import STATUSES, Store, row_status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts of one store's rows and what its work cost; read from the disk."""
+
+    rows: int
+    """Rows of the plan that are not retired: done + failed + todo."""
+    done: int
+    failed: int
+    todo: int
+    retired: int
+    videos: int
+    blocks: int
+    """Blocks on which work has ended."""
+    bytes: int
+    """Bytes of all files of the store."""
+    decoders: dict[str, int]
+    """Decoder → rows that it decoded."""
+    seconds: dict[str, float]
+    """Seconds by stage, summed over the blocks; ``read`` and ``preprocess`` over the decoding processes too."""
+    rows_per_second: float | None
+    """Rows done by the time during which work was going on; ``None`` before any."""
+    bottleneck: str | None
+    """``decoding`` when the backbone waited for frames longer than it worked, else ``backbone``."""
+    fingerprint: str
+    spec: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+
+def summarise(store: Store) -> Summary:
+    """Read what stands in the index and the ledger now."""
+    table, retired = read_rows(store.path)
+    ledger = store.ledger()
+    status = row_status(table, retired, ledger)
+    counts = dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True))
+    live = table.filter(pa.array(~retired))
+    seconds = _total(record.seconds for record in ledger)
+    worked = _union_seconds(ledger)
+    recorded = sum(stop - start for record in ledger for start, stop in record.done)
+    return Summary(
+        rows=live.num_rows,
+        done=counts["done"],
+        failed=counts["failed"],
+        todo=counts["todo"],
+        retired=counts["retired"],
+        videos=live["video_id"].combine_chunks().dictionary_encode().dictionary.__len__() if live.num_rows else 0,
+        blocks=len(ledger),
+        bytes=sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file()),
+        decoders={name: int(count) for name, count in _total(_decoded(record) for record in ledger).items()},
+        seconds=seconds,
+        rows_per_second=recorded / worked if worked and recorded else None,
+        bottleneck=_bottleneck(seconds),
+        fingerprint=store.fingerprint,
+        spec=store.spec.to_dict(),
+    )
+
+
+def failures(store: Store) -> list[dict[str, Any]]:
+    """The failed rows that are not retired: row, video_id, code, message, decoder, last_good_frame, attempts."""
+    table, retired = read_rows(store.path)
+    gone = set(table["row"].to_numpy()[retired].tolist())
+    return [asdict(failure) for record in store.ledger() for failure in record.failures if failure.row not in gone]
+
+
+def _decoded(record: BlockRecord) -> dict[str, float]:
+    return {decoder: len(list(from_ranges(ranges))) for decoder, ranges in record.decoders.items()}
+
+
+def _total(parts: Any) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+def _union_seconds(ledger: Sequence[BlockRecord]) -> float:
+    """Seconds during which at least one block was being worked on."""
+    spans = sorted(
+        (datetime.fromisoformat(record.started_at).timestamp(), datetime.fromisoformat(record.finished_at).timestamp())
+        for record in ledger
+        if record.started_at and record.finished_at
+    )
+    seconds, until = 0.0, float("-inf")
+    for start, stop in spans:
+        seconds += max(0.0, stop - max(start, until))
+        until = max(until, stop)
+    return seconds
+
+
+def _bottleneck(seconds: dict[str, float]) -> str | None:
+    if not seconds.get("forward"):
+        return None
+    return "decoding" if seconds.get("wait", 0) > seconds["forward"] else "backbone"
