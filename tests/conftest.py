@@ -1,0 +1,19 @@
+"""Fixtures for every test; the videos that they need are written by :mod:`tests.media`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small nets: more threads cost more than they bring
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real files beside the checkout; a test that needs it is skipped where it isn't."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real clips in {folder}, which are not part of the repository")
+    return folder
