@@ -1,0 +1,257 @@
+"""``fouls extract``."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fouls.commands import console
+from fouls.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fouls.pipeline.extract import ExtractReport, Prepared
+    from fouls.pipeline.options import ExtractOptions
+
+WHAT, FRAMES, WHERE, HOW = "What", "Which frames", "Where it runs", "How"
+
+
+class Sampling(StrEnum):
+    """Which frames make which clips."""
+
+    uniform = "uniform"
+    center = "center"
+    dense = "dense"
+    views = "views"
+    window = "window"
+
+
+class Precision(StrEnum):
+    """Of the forward pass."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class StoredDtype(StrEnum):
+    """Of the features on the disk."""
+
+    float16 = "float16"
+    float32 = "float32"
+
+
+class PretrainedSource(StrEnum):
+    """What the default weights were trained on."""
+
+    auto = "auto"
+    kinetics = "kinetics"
+    imagenet = "imagenet"
+
+
+def extract(
+    backbone: Annotated[str, typer.Option(help="Its name; `fouls backbones` lists them.", rich_help_panel=WHAT)],
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="A hub id, a folder, a file, or random:SEED. The backbone's own by default.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    pretrained_source: Annotated[
+        PretrainedSource, typer.Option(help="Which default weights, where there are several.", rich_help_panel=WHAT)
+    ] = PretrainedSource.auto,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(help="How tokens become a feature; may be repeated. One pass fills all.", rich_help_panel=WHAT),
+    ] = None,
+    manifest: Annotated[Path, typer.Option(help="One manifest, or a folder of them.", rich_help_panel=WHAT)] = Path(
+        "manifests"
+    ),
+    out: Annotated[Path | None, typer.Option(help="The store. [default: cache/BACKBONE]", rich_help_panel=WHAT)] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="[default: bf16 on a GPU that has it, else fp32]", rich_help_panel=WHAT),
+    ] = None,
+    dtype: Annotated[
+        StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)
+    ] = StoredDtype.float16,
+    sampling: Annotated[
+        Sampling, typer.Option(help="How clips are taken from a video.", rich_help_panel=FRAMES)
+    ] = Sampling.uniform,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames a clip, where the backbone leaves a choice.", rich_help_panel=FRAMES)
+    ] = None,
+    frame_stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Frames from one to the next: center, dense, views. [default: 64 / frames]", rich_help_panel=FRAMES
+        ),
+    ] = None,
+    hop: Annotated[
+        int | None,
+        typer.Option(help="Frames from one clip to the next: dense. [default: no overlap]", rich_help_panel=FRAMES),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="Clips in time: views. [default: 5]", rich_help_panel=FRAMES)
+    ] = None,
+    crops: Annotated[
+        int | None, typer.Option(help="Crops in space, 1 or 3: views. [default: 3]", rich_help_panel=FRAMES)
+    ] = None,
+    window: Annotated[str | None, typer.Option(help="START:STOP in frames: window.", rich_help_panel=FRAMES)] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second to which the window is thinned.", rich_help_panel=FRAMES)
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="A worker process on each. [default: all that are there]", rich_help_panel=WHERE)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes on CPUs instead.", rich_help_panel=WHERE)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Join the Dask cluster at this address instead.", rich_help_panel=WHERE)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="In this process: cpu, cuda, cuda:1, mps.", rich_help_panel=WHERE)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Clips a forward pass. [default: 32 on a GPU, 4 on a CPU]", rich_help_panel=HOW)
+    ] = None,
+    decoder: Annotated[
+        str, typer.Option(help="auto (decord, then pyav), decord, pyav, torchcodec.", rich_help_panel=HOW)
+    ] = "auto",
+    decode_workers: Annotated[
+        int | None, typer.Option(help="Decoding processes for each backbone.", rich_help_panel=HOW)
+    ] = None,
+    decode_timeout: Annotated[
+        float, typer.Option(help="Seconds for one video in one block.", rich_help_panel=HOW)
+    ] = 120.0,
+    block_rows: Annotated[
+        int | None, typer.Option(help="Rows a block of a new store. [default: by its size]", rich_help_panel=HOW)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N videos.", rich_help_panel=HOW)] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed rows again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do and how long it takes.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Push every video of the manifests once through a frozen backbone, into a store.
+
+    Only what the store does not have is done: after a crash, or with more videos in the manifest, give the same
+    command again.
+
+    fouls extract --backbone videomae --gpus 4
+    """
+    from fouls.pipeline.extract import prepare
+    from fouls.pipeline.options import ExecutorOptions, ExtractOptions, SamplingOptions
+
+    options = ExtractOptions(
+        backbone=backbone,
+        weights=weights,
+        pretrained_source=pretrained_source.value,
+        num_frames=frames,
+        pools=tuple(pool or ()),
+        sampling=SamplingOptions(
+            kind=sampling.value,
+            frame_stride=frame_stride,
+            hop=hop,
+            num_clips=clips,
+            num_crops=crops,
+            window=_parse_window(window),
+            window_fps=fps,
+        ),
+        precision=precision.value if precision else None,
+        stored_dtype=dtype.value,
+        manifest=manifest,
+        out=out,
+        executor=ExecutorOptions(gpus=gpus, workers=workers, scheduler=scheduler, device=device),
+        batch_size=batch_size,
+        decoder=decoder,
+        decode_workers=decode_workers,
+        decode_timeout_seconds=decode_timeout,
+        block_rows=block_rows,
+        limit=limit,
+        retry_failed=retry_failed,
+    )
+    with console.err.status("loading the backbone"):
+        prepared = prepare(options)
+    if dry_run:
+        _dry_run(prepared, json_output)
+        return
+    report = _run(prepared)
+    if json_output:
+        typer.echo(json.dumps({"new_rows": report.new_rows, "orphans": report.orphans, **report.summary.to_dict()}))
+    else:
+        _print_report(options, report)
+    if report.summary.failed or report.summary.todo:
+        raise typer.Exit(1)
+
+
+def _parse_window(window: str | None) -> tuple[int, int] | None:
+    if window is None:
+        return None
+    start, colon, stop = window.partition(":")
+    if not (colon and start.isdecimal() and stop.isdecimal()):
+        raise ConfigError(f"--window is {window!r}; it must be START:STOP in frames, such as 63:87")
+    return int(start), int(stop)
+
+
+def _run(prepared: Prepared) -> ExtractReport:
+    from contextlib import ExitStack
+
+    from fouls.cache.ledger import BlockRecord
+    from fouls.pipeline.extract import extract
+    from fouls.pipeline.jobs import BlockJob, Work
+
+    with ExitStack() as stack:
+        advance = None
+
+        def start(work: Work) -> None:
+            nonlocal advance
+            if work.jobs:
+                name = prepared.options.store.as_posix()
+                advance = stack.enter_context(console.progress(name, work.num_rows, "rows"))
+
+        def step(record: BlockRecord, job: BlockJob) -> None:
+            assert advance is not None
+            advance(job.num_rows)
+
+        return extract(prepared, on_start=start, on_block=step)
+
+
+def _print_report(options: ExtractOptions, report: ExtractReport) -> None:
+    summary, store = report.summary, options.store
+    counts = f"{summary.done} of {summary.rows} rows done, {summary.failed} failed, {summary.todo} to do"
+    console.out.print(f"{store}: {counts} ({report.new_rows} new)")
+    if report.orphans:
+        console.warn(f"{report.orphans} rows to do belong to videos that {options.manifest} does not name any more")
+    if options.weights and options.weights.startswith("random:"):
+        console.warn(f"the weights are made up ({options.weights}): these features mean nothing")
+    if summary.failed:
+        console.next_step(f"fouls failures {store}")
+    else:
+        console.next_step(f"fouls train-head --features {store}")
+
+
+def _dry_run(prepared: Prepared, json_output: bool) -> None:
+    from fouls.pipeline.calibration import estimate
+
+    estimated = estimate(prepared)
+    if json_output:
+        typer.echo(json.dumps(estimated.to_dict()))
+        return
+    took = "unknown" if estimated.seconds is None else str(timedelta(seconds=round(estimated.seconds)))
+    console.table(
+        f"{prepared.options.store}: what `extract` would do",
+        ["", ""],
+        [
+            ["new rows", estimated.new_rows],
+            ["rows to do", estimated.rows],
+            ["blocks", estimated.blocks],
+            ["bytes", estimated.bytes],
+            ["time", took],
+        ],
+    )
+    console.next_step("the same command without --dry-run")

@@ -1,0 +1,115 @@
+"""A block's pictures, batch by batch, decoded a little ahead of the backbone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from fouls.cache.spec import Spec
+from fouls.errors import VideoError
+from fouls.pipeline.decoding import DecodedVideo
+from fouls.pipeline.jobs import ClipJob, VideoJob
+
+BATCHES_AHEAD = 2
+"""Batches whose videos are decoded ahead of the one in the backbone."""
+MAX_JOB_BYTES = 256 * 2**20
+"""Pictures that one decoding task may hand over; a longer one is divided."""
+
+Submit = Callable[[VideoJob], "Future[DecodedVideo]"]
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Some neighbouring rows of a block on their way into the backbone."""
+
+    rows: range
+    pictures: npt.NDArray[np.uint8]
+    """(len(rows), T, S, S, 3); zeros where a row is not to be done, or can't be."""
+    decoders: dict[int, str] = field(default_factory=dict)
+    """Row → the decoder that filled it."""
+    failures: dict[int, tuple[str, VideoError]] = field(default_factory=dict)
+    """Row → its video and why it could not be filled."""
+
+
+@dataclass
+class DecodingCost:
+    """Seconds, summed over the decoding processes; ``wait`` is the time in which the caller had no frames."""
+
+    read: float = 0.0
+    preprocess: float = 0.0
+    wait: float = 0.0
+
+
+def batches(
+    videos: tuple[VideoJob, ...], *, rows: range, batch_size: int, spec: Spec, submit: Submit, cost: DecodingCost
+) -> Iterator[Batch]:
+    """The batches of a block that have a row to do.
+
+    A batch is always the same rows of its block at the same places, whatever failed or was done before: the bits of
+    a row's features then never depend on what else was done.
+
+    Args:
+        videos: what is to be decoded.
+        rows: the row numbers of the block.
+        batch_size: rows a batch; the block's last batch may be short.
+        spec: for the size of the pictures.
+        submit: starts decoding in another process.
+        cost: is added to.
+    """
+    clip_shape = (spec.sampling.num_frames, spec.preprocessing.crop, spec.preprocessing.crop, 3)
+    waiting = sorted(_divide(videos, int(np.prod(clip_shape))), key=_first_row, reverse=True)
+    running: list[tuple[VideoJob, Future[DecodedVideo]]] = []
+    for first in range(rows.start, rows.stop, batch_size):
+        batch_rows = range(first, min(first + batch_size, rows.stop))
+        while waiting and _first_row(waiting[-1]) < batch_rows.stop + BATCHES_AHEAD * batch_size:
+            video = waiting.pop()
+            running.append((video, submit(video)))
+        batch = Batch(rows=batch_rows, pictures=np.zeros((len(batch_rows), *clip_shape), dtype=np.uint8))
+        for video, future in running:
+            _fill(batch, video, future, cost)
+        running = [(video, future) for video, future in running if video.clips[-1].row >= batch_rows.stop]
+        if batch.decoders or batch.failures:
+            yield batch
+
+
+def _fill(batch: Batch, video: VideoJob, future: Future[DecodedVideo], cost: DecodingCost) -> None:
+    clips = [clip for clip in video.clips if clip.row in batch.rows]
+    if not clips:
+        return
+    try:
+        decoded = _wait(future, cost, counts=clips[0] is video.clips[0])
+    except VideoError as error:
+        batch.failures.update({clip.row: (video.file.video_id, error) for clip in clips})
+        return
+    for clip in clips:
+        batch.pictures[clip.row - batch.rows.start] = decoded.clip(clip.crop, clip.indices)
+        batch.decoders[clip.row] = decoded.decoder
+
+
+def _wait(future: Future[DecodedVideo], cost: DecodingCost, *, counts: bool) -> DecodedVideo:
+    started = time.perf_counter()
+    try:
+        decoded = future.result()
+    finally:
+        cost.wait += time.perf_counter() - started
+    if counts:
+        cost.read += decoded.read_seconds
+        cost.preprocess += decoded.preprocess_seconds
+    return decoded
+
+
+def _divide(videos: tuple[VideoJob, ...], clip_bytes: int) -> Iterator[VideoJob]:
+    most = max(1, MAX_JOB_BYTES // clip_bytes)
+    for video in videos:
+        for first in range(0, len(video.clips), most):
+            yield VideoJob(file=video.file, clips=video.clips[first : first + most])
+
+
+def _first_row(video: VideoJob) -> int:
+    first: ClipJob = video.clips[0]
+    return first.row

@@ -1,0 +1,140 @@
+"""Runs blocks on Dask: on worker processes that it starts here, one a GPU, or on a cluster that stands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import dask
+from distributed import Client, Nanny, Scheduler, SpecCluster, WorkerPlugin, as_completed, get_worker
+from distributed.scheduler import KilledWorker
+
+from fouls.cache.ledger import BlockRecord
+from fouls.errors import ExecutorError
+from fouls.pipeline.engine import BLOCKS_IN_FLIGHT, Engine
+from fouls.pipeline.executors.recipe import EngineRecipe
+from fouls.pipeline.jobs import BlockJob
+
+PLUGIN = "fouls-engine"
+SUBMITTED_AHEAD = 4
+"""Blocks known to the scheduler for each thread of a worker: enough never to wait, few enough to stay small."""
+
+
+class EnginePlugin(WorkerPlugin):
+    """Keeps one engine a worker process: built at the first block, closed with the worker."""
+
+    name = PLUGIN
+
+    def __init__(self, recipe: EngineRecipe) -> None:
+        self.recipe = recipe
+        self._engine: Engine | None = None
+
+    def setup(self, worker: Any) -> None:
+        """Called in the worker's process."""
+        self._lock = threading.Lock()
+
+    def teardown(self, worker: Any) -> None:
+        """Called in the worker's process when it closes."""
+        if self._engine is not None:
+            self._engine.__exit__(None, None, None)
+
+    def engine(self) -> Engine:
+        """The worker's engine."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self.recipe.build().__enter__()
+            return self._engine
+
+
+def run_block(job: BlockJob) -> BlockRecord:
+    """The Dask task: one block."""
+    plugin: EnginePlugin = get_worker().plugins[PLUGIN]
+    return plugin.engine().run_block(job)
+
+
+@contextmanager
+def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
+    """Start a scheduler and worker processes on this machine, reachable from this machine only.
+
+    Args:
+        workers: processes, when ``gpus`` is empty; they share the cores.
+        gpus: one process for each of these devices, which sees no other (``CUDA_VISIBLE_DEVICES``).
+
+    Yields:
+        The scheduler's address.
+    """
+    cores = os.cpu_count() or 1
+    count = len(gpus) or workers
+    threads = {"OMP_NUM_THREADS": str(max(1, cores // count))}
+    environments = [{**threads, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [threads] * count
+    specs = {
+        number: {
+            "cls": Nanny,
+            "options": {
+                "nthreads": BLOCKS_IN_FLIGHT,
+                "host": "127.0.0.1",
+                "memory_limit": 0,
+                "dashboard": False,
+                "env": environment,
+                "silence_logs": logging.CRITICAL,
+            },
+        }
+        for number, environment in enumerate(environments)
+    }
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    settings = {
+        "distributed.worker.daemon": False,  # they start decoding processes
+        "distributed.scheduler.allowed-failures": 5,
+        "distributed.admin.low-level-log-length": 0,
+    }
+    with dask.config.set(settings), SpecCluster(specs, scheduler, silence_logs=logging.CRITICAL) as cluster:
+        yield cluster.scheduler_address
+
+
+def run_on_cluster(address: str, recipe: EngineRecipe, jobs: Sequence[BlockJob]) -> Iterator[BlockRecord]:
+    """Run the blocks on the workers of a cluster.
+
+    A worker that dies costs a retry of its blocks. Only some blocks are handed to the scheduler at a time, so that
+    neither it nor this process grows with the number of blocks.
+
+    Yields:
+        The record of each block, as it is committed.
+
+    Raises:
+        ExecutorError: no cluster answers at the address, or one block has killed a worker too often.
+    """
+    with _connect(address) as client:
+        client.register_plugin(EnginePlugin(recipe))
+        waiting = iter(jobs)
+        threads = sum(client.nthreads().values()) or BLOCKS_IN_FLIGHT
+        futures = as_completed(_submit(client, islice(waiting, SUBMITTED_AHEAD * threads)))
+        for future in futures:
+            try:
+                yield future.result()
+            except KilledWorker as error:
+                raise ExecutorError(
+                    f"workers died {error.last_worker and 'on'} {future.key}: too little memory? fewer --workers, "
+                    "a smaller --batch-size; what is committed stays"
+                ) from error
+            futures.update(_submit(client, islice(waiting, 1)))
+
+
+def _submit(client: Client, jobs: Iterator[BlockJob]) -> list[Any]:
+    return [client.submit(run_block, job, key=f"block-{job.block}", pure=False) for job in jobs]
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise ExecutorError(f"no Dask scheduler answers at {address!r}: start one, or leave --scheduler out") from error
+    try:
+        yield client
+    finally:
+        client.close()

@@ -1,0 +1,59 @@
+"""What a process needs to build an engine of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fouls.cache.store import open_store
+from fouls.errors import WeightsError
+from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.backbones.loading import load_backbone
+from fouls.pipeline.engine import Engine, EngineOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneRecipe:
+    """The arguments of :func:`fouls.load_backbone`, as they were typed; they pickle where a backbone should not."""
+
+    name: str
+    weights: str | None = None
+    pretrained_source: str = "auto"
+    num_frames: int | None = None
+    precision: str = "fp32"
+    device: str = "cpu"
+
+    def load(self, device: str | None = None) -> Backbone:
+        """Load the backbone, on ``device`` instead of the recipe's where one is given."""
+        return load_backbone(
+            self.name,
+            weights=self.weights,
+            device=device or self.device,
+            precision=self.precision,
+            pretrained_source=self.pretrained_source,
+            num_frames=self.num_frames,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecipe:
+    """An engine, before it is built."""
+
+    store: str
+    """The store's folder, absolute: workers may run elsewhere."""
+    backbone: BackboneRecipe
+    options: EngineOptions
+
+    def build(self, backbone: Backbone | None = None) -> Engine:
+        """Build the engine, with a backbone that is loaded already where one is given.
+
+        Raises:
+            WeightsError: the weights that this machine has are not those of the store's spec.
+        """
+        store = open_store(self.store)
+        loaded = backbone or self.backbone.load()
+        if loaded.weights != store.spec.weights:
+            raise WeightsError(
+                f"the weights here have SHA-256 {loaded.weights.sha256[:12]}…, those of {self.store} have "
+                f"{store.spec.weights.sha256[:12]}…: give every worker the same --weights"
+            )
+        return Engine(store, loaded, self.options)

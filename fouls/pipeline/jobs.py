@@ -1,0 +1,150 @@
+"""Blocks as units of work, made from the row index, the ledger and the manifest. Everything here pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fouls.cache.ledger import BlockRecord
+from fouls.cache.rows import read_rows
+from fouls.cache.store import FAILED, TODO, Store, row_status
+from fouls.errors import StoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipJob:
+    """One row to do."""
+
+    row: int
+    crop: int
+    indices: npt.NDArray[np.int32]
+    """Native frames, (F,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFile:
+    """A file, as the manifest describes it: what is decoded must be what was probed."""
+
+    video_id: str
+    path: str
+    size_bytes: int | None
+    modified_ns: int | None
+    content_hash: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoJob:
+    """The rows of one video in one block: decoded together, each frame once."""
+
+    file: VideoFile
+    clips: tuple[ClipJob, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockJob:
+    """One block's work: the Dask task, and the unit of commit and retry."""
+
+    block: int
+    videos: tuple[VideoJob, ...]
+    unplannable: tuple[tuple[int, str, str], ...]
+    """Rows that can only fail: (row, video_id, "class: message")."""
+    record: BlockRecord | None
+    """What the ledger has of it."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows on which this job will decide."""
+        return sum(len(video.clips) for video in self.videos) + len(self.unplannable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is left to do."""
+
+    jobs: tuple[BlockJob, ...]
+    orphans: int
+    """Rows to do whose video no manifest names any more."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that the jobs will decide on."""
+        return sum(job.num_rows for job in self.jobs)
+
+
+def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry_failed: bool) -> Work:
+    """The blocks that have rows to do.
+
+    Args:
+        store: planned, see ``plan.py``.
+        manifest: where the videos are; rows of videos that it lacks are left alone and counted.
+        paths: absolute path of every manifest row.
+        retry_failed: whether rows that failed are to be done again.
+    """
+    rows, retired = read_rows(store.path)
+    ledger = {record.block: record for record in store.ledger()}
+    status = row_status(rows, retired, list(ledger.values()))
+    wanted = (status == TODO) | (retry_failed & (status == FAILED))
+    return make_jobs(rows.filter(pa.array(wanted)), store.block_rows, manifest, paths, ledger)
+
+
+def make_jobs(
+    rows: pa.Table, block_rows: int, manifest: pa.Table, paths: list[str], ledger: Mapping[int, BlockRecord]
+) -> Work:
+    """The jobs for some rows of an index, block by block; see :func:`find_work`."""
+    files = _files(manifest, paths)
+    known = np.array([video_id in files for video_id in rows["video_id"].to_pylist()], dtype=bool)
+    rows = rows.filter(pa.array(known))
+    blocks = rows["row"].to_numpy() // block_rows
+    edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
+    jobs = [
+        _block_job(int(blocks[start]), rows.slice(start, stop - start), files, ledger)
+        for start, stop in pairwise(edges)
+    ]
+    return Work(jobs=tuple(jobs), orphans=int((~known).sum()))
+
+
+def _files(manifest: pa.Table, paths: list[str]) -> dict[str, VideoFile]:
+    names = ["video_id", "size_bytes", "modified_ns", "content_hash"]
+    columns = [manifest[name].to_pylist() for name in names]
+    return {
+        video_id: VideoFile(
+            video_id=video_id, path=path, size_bytes=size, modified_ns=modified, content_hash=content_hash
+        )
+        for path, video_id, size, modified, content_hash in zip(paths, *columns, strict=True)
+    }
+
+
+def _block_job(block: int, rows: pa.Table, files: dict[str, VideoFile], ledger: Mapping[int, BlockRecord]) -> BlockJob:
+    columns = ["row", "video_id", "crop", "frame_indices", "plan_error", "content_hash"]
+    unplannable, videos = [], []
+    for video_id, clips in _by_video(rows.select(columns).to_pylist()):
+        if clips[0]["plan_error"] is not None:
+            unplannable += [(clip["row"], video_id, clip["plan_error"]) for clip in clips]
+            continue
+        file = files[video_id]
+        if file.content_hash != clips[0]["content_hash"]:
+            raise StoreError(f"video {video_id!r} is planned from other content than the manifest has: plan first")
+        jobs = (
+            ClipJob(row=clip["row"], crop=clip["crop"], indices=np.array(clip["frame_indices"], dtype=np.int32))
+            for clip in clips
+        )
+        videos.append(VideoJob(file=file, clips=tuple(jobs)))
+    return BlockJob(block=block, videos=tuple(videos), unplannable=tuple(unplannable), record=ledger.get(block))
+
+
+def _by_video(clips: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Neighbouring rows of one video, together."""
+    group: list[dict[str, Any]] = []
+    for clip in clips:
+        if group and group[0]["video_id"] != clip["video_id"]:
+            yield group[0]["video_id"], group
+            group = []
+        group.append(clip)
+    if group:
+        yield group[0]["video_id"], group

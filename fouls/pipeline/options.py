@@ -1,0 +1,135 @@
+"""What a user can say of an extraction, and how it is resolved into a spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
+from fouls.errors import BackboneError, ConfigError
+from fouls.pipeline.backbones.backbone import Backbone
+
+CLIP_SPAN = 64
+"""Native frames that a clip spans by default where it has a stride: 16 frames × 4, 32 frames × 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """Which frames; ``None`` is the kind's default."""
+
+    kind: SamplingKind = "uniform"
+    frame_stride: int | None = None
+    hop: int | None = None
+    num_clips: int | None = None
+    num_crops: int | None = None
+    window: tuple[int, int] | None = None
+    window_fps: float | None = None
+
+    def resolve(self, num_frames: int) -> SamplingSpec:
+        """Fill in the defaults for clips of ``num_frames`` frames.
+
+        Raises:
+            ConfigError: an option that the kind does not read, or a value out of range.
+        """
+        stride, hop = self.frame_stride, self.hop
+        if self.kind in ("center", "dense", "views"):
+            stride = stride or max(1, CLIP_SPAN // num_frames)
+        if self.kind == "dense":
+            hop = hop or num_frames * (stride or 1)
+        if self.kind != "views" and (self.num_clips or self.num_crops):
+            raise ConfigError(f"sampling {self.kind!r} does not read clips and crops: they belong to 'views'")
+        views = self.kind == "views"
+        start, stop = self.window or (None, None)
+        return SamplingSpec(
+            kind=self.kind,
+            num_frames=num_frames,
+            frame_stride=stride,
+            hop=hop,
+            num_clips=(self.num_clips or 5) if views else 1,
+            num_crops=(self.num_crops or 3) if views else 1,
+            window_start=start,
+            window_stop=stop,
+            window_fps=self.window_fps,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions:
+    """Where the blocks run."""
+
+    gpus: int | None = None
+    """``None``: all that are there."""
+    workers: int | None = None
+    """Processes on CPUs."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler that stands."""
+    device: str | None = None
+    """Of the backbone in this process, or of those on the scheduler's workers: ``cpu``, ``cuda``, ``cuda:1``."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("gpus", "workers", "scheduler", "device") if getattr(self, name) is not None]
+        if len(given) > 1 and given != ["scheduler", "device"]:
+            raise ConfigError(f"--{' and --'.join(given)} exclude each other: give one")
+        for name in ("gpus", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < (name == "workers"):
+                raise ConfigError(f"--{name} is {value}; it must be {int(name == 'workers')} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractOptions:
+    """One extraction, as it was asked for; ``None`` is a default that depends on backbone or machine."""
+
+    backbone: str
+    weights: str | None = None
+    pretrained_source: str = "auto"
+    num_frames: int | None = None
+    pools: tuple[str, ...] = ()
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    precision: Precision | None = None
+    stored_dtype: StoredDtype = "float16"
+    manifest: Path = Path("manifests")
+    out: Path | None = None
+    """The store; ``cache/<backbone>`` by default."""
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
+    batch_size: int | None = None
+    decoder: str = "auto"
+    decode_workers: int | None = None
+    decode_timeout_seconds: float = 120.0
+    block_rows: int | None = None
+    limit: int | None = None
+    """Only the manifest's first videos."""
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "decode_workers", "decode_timeout_seconds", "block_rows", "limit"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"--{name.replace('_', '-').removesuffix('-seconds')} is {value}; it must be above 0")
+
+    @property
+    def store(self) -> Path:
+        """The store's folder."""
+        return self.out or Path("cache") / self.backbone.replace("/", "--").replace(":", "-")
+
+
+def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:
+    """The spec of an extraction with a loaded backbone.
+
+    Raises:
+        BackboneError: a pool that the backbone does not have.
+        ConfigError: a sampling that makes no sense.
+    """
+    pools = tuple(sorted(set(options.pools or (backbone.default_pool,))))
+    for pool in pools:
+        if pool not in backbone.pools:
+            raise BackboneError(f"{backbone.name} has no pool {pool!r}; it has {', '.join(backbone.pools)}")
+    return Spec(
+        backbone=backbone.name,
+        weights=backbone.weights,
+        sampling=options.sampling.resolve(backbone.num_frames),
+        preprocessing=backbone.preprocessing,
+        pools=pools,
+        precision=backbone.precision,
+        stored_dtype=options.stored_dtype,
+    )
