@@ -1,0 +1,149 @@
+"""A frozen backbone: a net, its preprocessing and its pools, on one device in one precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from fouls.cache.spec import Precision, PreprocessingSpec, WeightsSpec
+from fouls.errors import BackboneError
+from fouls.pipeline.backbones.preprocessing import as_uint8_tensor, normalise, resize_and_crop
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """How tokens become a feature."""
+
+    shape: tuple[int, ...]
+    """Of one row's feature."""
+    compute: Callable[[Tensor], Tensor]
+    """Tokens, (B, N, D) float32 → (B, *shape) float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net:
+    """What a family's builder returns: a net with its weights loaded, on the CPU, in fp32."""
+
+    name: str
+    """What was built: a name that says no more than is true of the loaded weights."""
+    num_frames: int
+    """Frames a clip."""
+    preprocessing: PreprocessingSpec
+    module: nn.Module
+    """Everything that was loaded, and nothing else: its state dict is the identity of the weights."""
+    tokens: Callable[[Tensor], Tensor]
+    """The forward pass: (B, 3, T, S, S) → tokens (B, N, D), both in the compute dtype."""
+    pools: Mapping[str, Pool]
+    """By name; the first is the default."""
+    heads: tuple[str, ...] = ()
+    """Children of ``module`` that only pools read; they stay in fp32, as the tokens that they read."""
+    random_seed: int | None = None
+    """The seed of made-up weights."""
+    notes: tuple[str, ...] = ()
+    """What the user has to know about this checkpoint, a sentence each."""
+
+
+class Backbone:
+    """A frozen backbone that turns clips into features.
+
+    Attributes:
+        name: what was loaded, e.g. ``videomae_base``.
+        num_frames: frames a clip.
+        preprocessing: how a frame becomes its input.
+        pools: name → shape of one row's feature.
+        default_pool: the pool that is meant when none is named.
+        weights: the identity of the weights.
+        precision: of weights and activations in the forward pass; pools are computed in fp32.
+        device: where it runs.
+        notes: what the user has to know about the checkpoint, a sentence each.
+    """
+
+    def __init__(self, net: Net, *, weights: WeightsSpec, device: torch.device, precision: Precision) -> None:
+        self.name = net.name
+        self.num_frames = net.num_frames
+        self.preprocessing = net.preprocessing
+        self.pools = {name: pool.shape for name, pool in net.pools.items()}
+        self.default_pool = next(iter(net.pools))
+        self.weights = weights
+        self.precision = precision
+        self.device = device
+        self.notes = net.notes
+        self._net = _place(net, device, DTYPES[precision])
+
+    def preprocess(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
+        """Resize, crop the centre, normalise.
+
+        Args:
+            frames: uint8, (B, T, H, W, 3), RGB, T = ``num_frames``.
+
+        Returns:
+            (B, 3, T, S, S) on the device, in the compute dtype.
+
+        Raises:
+            BackboneError: another shape or dtype.
+        """
+        clips = as_uint8_tensor(frames)
+        if clips.ndim != 5:
+            raise BackboneError(f"frames have the shape {tuple(clips.shape)}; they must be (B, T, H, W, 3)")
+        return self.normalise(torch.cat([resize_and_crop(clip, self.preprocessing) for clip in clips]))
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Bring resized clips, uint8 (B, T, S, S, 3), to the device as the net's input (B, 3, T, S, S)."""
+        return normalise(batch.to(self.device, non_blocking=True), self.preprocessing, DTYPES[self.precision])
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, pools: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Features of preprocessed clips, all pools from one forward pass.
+
+        Args:
+            x: (B, 3, T, S, S), what :meth:`preprocess` returns.
+            pools: names from ``self.pools``; ``None`` is the default pool.
+
+        Returns:
+            pool → float32 (B, *shape), on the device.
+
+        Raises:
+            BackboneError: no such pool, or x has another shape.
+        """
+        names = self.check_pools(pools)
+        size = self.preprocessing.crop
+        if x.ndim != 5 or x.shape[1:] != (3, self.num_frames, size, size):
+            wanted = f"(B, 3, {self.num_frames}, {size}, {size})"
+            raise BackboneError(f"{self.name} takes {wanted}, not {tuple(x.shape)}: preprocess the frames first")
+        tokens = self._net.tokens(x.to(self.device, DTYPES[self.precision])).float()
+        return {name: self._net.pools[name].compute(tokens) for name in names}
+
+    def encode(self, frames: Tensor | npt.NDArray[np.uint8], pools: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """:meth:`preprocess` and :meth:`features` in one."""
+        return self.features(self.preprocess(frames), pools)
+
+    def check_pools(self, pools: Iterable[str] | None) -> list[str]:
+        """The names without repeats, in their order; the default pool for ``None``.
+
+        Raises:
+            BackboneError: a pool that this backbone, with these weights, does not have.
+        """
+        names = [self.default_pool] if pools is None else list(dict.fromkeys(pools))
+        for name in names:
+            if name not in self.pools:
+                raise BackboneError(f"{self.name} has no pool {name!r}; it has {', '.join(self.pools)}")
+        return names
+
+    def __repr__(self) -> str:
+        pools = ", ".join(f"{name} {shape}" for name, shape in self.pools.items())
+        return f"Backbone({self.name}, {self.num_frames} frames, {self.precision} on {self.device}; pools: {pools})"
+
+
+def _place(net: Net, device: torch.device, dtype: torch.dtype) -> Net:
+    net.module.requires_grad_(False).eval().to(device)
+    for name, child in net.module.named_children():
+        if name not in net.heads:
+            child.to(dtype)
+    return net

@@ -1,0 +1,220 @@
+"""Checkpoints in the hub's format: a folder with ``config.json`` and weights, here, in the cache, or on the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fouls.cache.spec import PreprocessingSpec
+from fouls.errors import ConfigError, FoulsError, WeightsError
+from fouls.pipeline.backbones.weights import WeightsSource, list_names, one_line
+
+PROCESSOR_FILE = "preprocessor_config.json"
+HUB_TIMEOUT_SECONDS = 5.0
+_SMALL_FILES = ["config.json", PROCESSOR_FILE]
+_WEIGHTS = (["*.safetensors", "*.safetensors.index.json"], ["pytorch_model*.bin", "pytorch_model.bin.index.json"])
+_INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
+
+
+def checkpoint_folder(source: WeightsSource) -> Path:
+    """The folder of a checkpoint; one on the hub is downloaded into the hub's cache unless it is there.
+
+    Raises:
+        WeightsError: no hub id, or the hub can't be reached and the cache does not have it.
+    """
+    if source.kind == "folder":
+        return source.path
+    if source.text.count("/") != 1:
+        raise WeightsError(f"weights {source.text!r} are no folder, no file and no hub id (ORG/NAME)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(source.text, local_files_only=True))
+        if (cached / "config.json").exists() and _has_weights(cached):
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    folder = None
+    try:
+        for patterns in _WEIGHTS:  # the second only where the first is not there
+            wanted = [*_SMALL_FILES, *patterns]
+            folder = Path(snapshot_download(source.text, allow_patterns=wanted, etag_timeout=HUB_TIMEOUT_SECONDS))
+            if _has_weights(folder):
+                return folder
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"weights {source.text!r} are not in the hub's cache and can't be had from the hub ({one_line(error)});"
+            " ways out: --weights FOLDER of a copy, a cache filled elsewhere (HF_HOME), or made up: --weights random:0"
+        ) from error
+    raise WeightsError(f"weights {source.text!r}: the hub has no .safetensors and no pytorch_model.bin there")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """Keys apart from the trunk, of which a checkpoint may have all, some heads, or others."""
+
+    optional: tuple[str, ...]
+    """Children of the model that a checkpoint may lack."""
+    ignored: tuple[str, ...] = ()
+    """Beginnings of keys that a checkpoint may have and that are not used."""
+
+
+def load_pretrained(
+    model_class: Any, source: WeightsSource, where: Path | Mapping[str, Tensor], config: Any, heads: Heads
+) -> nn.Module:
+    """Load a model of transformers in fp32 through its own loading, and compare the keys.
+
+    Args:
+        model_class: e.g. ``VideoMAEForVideoClassification``.
+        source: for the messages.
+        where: a checkpoint folder, or a state dict.
+        config: of the model.
+        heads: which children may be missing (they become ``None``), which keys may be left over.
+
+    Raises:
+        WeightsError: the weights can't be read, have other shapes, or leave keys missing or over.
+    """
+    if isinstance(where, Path):
+        place: dict[str, Any] = {"pretrained_model_name_or_path": where, "local_files_only": True}
+    else:
+        place = {"pretrained_model_name_or_path": None, "state_dict": dict(where)}
+    options = {"config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    with reading(source), _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        model, info = model_class.from_pretrained(**place, **options)
+    if info["mismatched_keys"]:
+        shown = [f"{key} {tuple(has)} instead of {tuple(wants)}" for key, has, wants in sorted(info["mismatched_keys"])]
+        raise WeightsError(f"weights {source.text!r} don't fit: {list_names(shown, 3)}")
+    missing = set(info["missing_keys"])
+    for head in heads.optional:
+        keys = {key for key in model.state_dict() if key.startswith(f"{head}.")}
+        if keys and keys <= missing:
+            missing -= keys
+            setattr(model, head, None)
+    unexpected = [key for key in info["unexpected_keys"] if not key.startswith(heads.ignored or ("\0",))]
+    check_keys(source, sorted(missing), sorted(unexpected))
+    return model  # type: ignore[no-any-return]
+
+
+def check_keys(source: WeightsSource, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+    """Refuse weights of which keys are missing or left over.
+
+    Raises:
+        WeightsError: lists them.
+    """
+    parts = [
+        f"{len(keys)} {what} ({list_names(list(keys))})"
+        for what, keys in (("missing", missing), ("left over", unexpected))
+        if keys
+    ]
+    if parts:
+        raise WeightsError(f"weights {source.text!r} don't fit: keys {' and '.join(parts)}")
+
+
+@contextmanager
+def reading(source: WeightsSource) -> Iterator[None]:
+    """Turn whatever a library says about unreadable weights into one line."""
+    try:
+        yield
+    except FoulsError:
+        raise
+    except Exception as error:
+        if "torchvision::nms" in str(error):
+            raise
+        raise WeightsError(f"weights {source.text!r} can't be read: {one_line(error)}") from error
+
+
+def read_json(path: Path, source: WeightsSource) -> dict[str, Any]:
+    """A JSON object from a checkpoint folder.
+
+    Raises:
+        WeightsError: it is not there, or is no JSON object.
+    """
+    try:
+        plain = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {source.text!r}: {path} is missing; the hub's format has one") from error
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"weights {source.text!r}: {path} can't be read: {one_line(error)}") from error
+    if not isinstance(plain, dict):
+        raise WeightsError(f"weights {source.text!r}: {path} holds no JSON object")
+    return plain
+
+
+def read_preprocessing(folder: Path, source: WeightsSource) -> PreprocessingSpec | None:
+    """What ``preprocessor_config.json`` of a checkpoint says; ``None`` where there is none.
+
+    Raises:
+        WeightsError: it does not say all that is needed, or asks for what can't be done.
+    """
+    path = folder / PROCESSOR_FILE
+    if not path.exists():
+        return None
+    plain = read_json(path, source)
+    try:
+        return _parse_preprocessing(plain)
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else one_line(error)
+        raise WeightsError(f"weights {source.text!r}: {path} can't be followed: {what}") from error
+
+
+def _parse_preprocessing(plain: Mapping[str, Any]) -> PreprocessingSpec:
+    if not plain.get("do_resize", True):
+        raise ValueError("do_resize is false; frames have to be brought to the size of the net")
+    size = plain["size"]
+    if isinstance(size, int):
+        size = {"shortest_edge": size}
+    stretch = "shortest_edge" not in size
+    resize_to = int(_square(size) if stretch else size["shortest_edge"])
+    crop = plain["crop_size"] if plain.get("do_center_crop", True) else resize_to
+    if not plain.get("do_center_crop", True) and not stretch:
+        raise ValueError("do_center_crop is false, but the size is of the short side only")
+    normalises = plain.get("do_normalize", True)
+    return PreprocessingSpec(
+        resize="stretch" if stretch else "short_side",
+        resize_to=resize_to,
+        crop=crop if isinstance(crop, int) else _square(crop),
+        interpolation=_INTERPOLATIONS[plain.get("resample", 2)],  # type: ignore[arg-type]
+        antialias=True,
+        scale=float(plain.get("rescale_factor", 1 / 255)) if plain.get("do_rescale", True) else 1.0,
+        mean=_three(plain["image_mean"]) if normalises else (0.0, 0.0, 0.0),
+        std=_three(plain["image_std"]) if normalises else (1.0, 1.0, 1.0),
+    )
+
+
+def _square(size: Mapping[str, Any]) -> int:
+    if size["height"] != size["width"]:
+        raise ValueError(f"the size is {size['height']} × {size['width']}; it must be square")
+    return int(size["height"])
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(True for patterns in _WEIGHTS for _ in folder.glob(patterns[0]))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No report and no progress bar of transformers: what they would tell is checked and told here."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    restore: Callable[[], None] = logging.enable_progress_bar if bars else logging.disable_progress_bar
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        restore()

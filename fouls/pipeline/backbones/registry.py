@@ -1,0 +1,100 @@
+"""The backbones that there are: name → builder and the facts that can be told without loading anything.
+
+To add one: write a module with a builder (see ``docs/backbones.md``) and add its line here. Nothing heavy is imported
+before a backbone is built.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fouls.errors import BackboneError
+
+if TYPE_CHECKING:
+    from fouls.pipeline.backbones.backbone import Net
+    from fouls.pipeline.backbones.weights import WeightsSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneEntry:
+    """What is known of a backbone before its weights are read."""
+
+    build: str
+    """The builder, ``module:function``; takes a :class:`BuildRequest`, returns a ``Net``."""
+    dim: int
+    """Of a feature vector."""
+    num_frames: int
+    """Frames a clip."""
+    size: int
+    """Height and width of the input."""
+    pools: dict[str, tuple[int, ...]]
+    """Name → shape of a row's feature; the first is the default."""
+    weights: str
+    """The published weights that are used where none are named."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """What ``--pretrained-source`` names: kinetics | imagenet → published weights."""
+    licence: str | None = None
+    """Of the weights; ``None`` where their publisher states none."""
+    alias_of: str | None = None
+    """The name that this is short for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What a builder needs to know."""
+
+    name: str
+    """A key of :data:`BACKBONES`."""
+    entry: BackboneEntry
+    source: WeightsSource
+    num_frames: int | None
+    """Frames a clip, where the user wants another number than the backbone's own."""
+
+
+def _videomae(size: str, dim: int, alias_of: str | None = None) -> BackboneEntry:
+    hub_id = f"MCG-NJU/videomae-{size}-finetuned-kinetics"
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.videomae:build",
+        dim=dim,
+        num_frames=16,
+        size=224,
+        pools={"mean": (dim,), "fc_norm": (dim,), "temporal": (8, dim), "tokens": (1568, dim), "logits": (400,)},
+        weights=hub_id,
+        sources={"kinetics": hub_id},
+        licence="CC BY-NC 4.0",
+        alias_of=alias_of,
+    )
+
+
+BACKBONES: dict[str, BackboneEntry] = {
+    "videomae": _videomae("base", 768, alias_of="videomae_base"),
+    "videomae_small": _videomae("small", 384),
+    "videomae_base": _videomae("base", 768),
+    "videomae_large": _videomae("large", 1024),
+    "videomae_huge": _videomae("huge", 1280),
+}
+"""Name → entry."""
+
+
+def find_entry(name: str) -> BackboneEntry:
+    """The entry of a backbone.
+
+    Raises:
+        BackboneError: there is none of that name; says which there are, and which was probably meant.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), BACKBONES, n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise BackboneError(f"there is no backbone {name!r}{meant}; there are: {', '.join(BACKBONES)}")
+
+
+def load_builder(entry: BackboneEntry) -> Callable[[BuildRequest], Net]:
+    """Import the builder that an entry names."""
+    module, _, function = entry.build.partition(":")
+    builder: Callable[[BuildRequest], Net] = getattr(import_module(module), function)
+    return builder
