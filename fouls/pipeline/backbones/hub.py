@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fouls.cache.spec import PreprocessingSpec
-from fouls.errors import ConfigError, FoulsError, WeightsError
-from fouls.pipeline.backbones.weights import WeightsSource, list_names, one_line
+from fouls.errors import ConfigError, WeightsError
+from fouls.pipeline.backbones.tensors import check_keys, check_shapes, reading
+from fouls.pipeline.backbones.weights import WeightsSource, one_line
 
 PROCESSOR_FILE = "preprocessor_config.json"
 HUB_TIMEOUT_SECONDS = 5.0
@@ -89,9 +90,7 @@ def load_pretrained(
     options = {"config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     with reading(source), _quiet_transformers(), torch.random.fork_rng(devices=[]):
         model, info = model_class.from_pretrained(**place, **options)
-    if info["mismatched_keys"]:
-        shown = [f"{key} {tuple(has)} instead of {tuple(wants)}" for key, has, wants in sorted(info["mismatched_keys"])]
-        raise WeightsError(f"weights {source.text!r} don't fit: {list_names(shown, 3)}")
+    check_shapes(source, {key: (has, wants) for key, has, wants in info["mismatched_keys"]})
     missing = set(info["missing_keys"])
     for head in heads.optional:
         keys = {key for key in model.state_dict() if key.startswith(f"{head}.")}
@@ -101,34 +100,6 @@ def load_pretrained(
     unexpected = [key for key in info["unexpected_keys"] if not key.startswith(heads.ignored or ("\0",))]
     check_keys(source, sorted(missing), sorted(unexpected))
     return model  # type: ignore[no-any-return]
-
-
-def check_keys(source: WeightsSource, missing: Sequence[str], unexpected: Sequence[str]) -> None:
-    """Refuse weights of which keys are missing or left over.
-
-    Raises:
-        WeightsError: lists them.
-    """
-    parts = [
-        f"{len(keys)} {what} ({list_names(list(keys))})"
-        for what, keys in (("missing", missing), ("left over", unexpected))
-        if keys
-    ]
-    if parts:
-        raise WeightsError(f"weights {source.text!r} don't fit: keys {' and '.join(parts)}")
-
-
-@contextmanager
-def reading(source: WeightsSource) -> Iterator[None]:
-    """Turn whatever a library says about unreadable weights into one line."""
-    try:
-        yield
-    except FoulsError:
-        raise
-    except Exception as error:
-        if "torchvision::nms" in str(error):
-            raise
-        raise WeightsError(f"weights {source.text!r} can't be read: {one_line(error)}") from error
 
 
 def read_json(path: Path, source: WeightsSource) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fouls.cache.spec import Precision, WeightsSpec
 from fouls.errors import BackboneError, ConfigError, ExecutorError
 from fouls.pipeline.backbones.backbone import Backbone, Net
 from fouls.pipeline.backbones.registry import BackboneEntry, BuildRequest, find_entry, load_builder
+from fouls.pipeline.backbones.tensors import is_torchvision_mismatch
 from fouls.pipeline.backbones.weights import PretrainedSource, WeightsSource, parse_weights, weights_sha256
 
 
@@ -90,7 +91,7 @@ def _build(request: BuildRequest) -> Net:
     try:
         return load_builder(request.entry)(request)
     except Exception as error:
-        if "torchvision::nms" not in str(error):
+        if not is_torchvision_mismatch(error):
             raise
         raise BackboneError(
             f"torchvision does not fit torch {torch.__version__}: they are of different builds;"

@@ -70,12 +70,44 @@ def _videomae(size: str, dim: int, alias_of: str | None = None) -> BackboneEntry
     )
 
 
+def _mvit(alias_of: str | None = None) -> BackboneEntry:
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.mvit:build",
+        dim=768,
+        num_frames=16,
+        size=224,
+        pools={"cls": (768,), "mean": (768,), "temporal": (8, 768), "logits": (400,)},
+        weights="KINETICS400_V1",
+        sources={"kinetics": "KINETICS400_V1"},
+        alias_of=alias_of,
+    )
+
+
+def _swin3d(dim: int, imagenet: str | None = None) -> BackboneEntry:
+    """``imagenet``: weights that began with the larger ImageNet and are the stronger for it."""
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.swin:build",
+        dim=dim,
+        num_frames=32,
+        size=224,
+        pools={"mean": (dim,), "temporal": (16, dim), "logits": (400,)},
+        weights=imagenet or "KINETICS400_V1",
+        sources={"kinetics": "KINETICS400_V1"} | ({"imagenet": imagenet} if imagenet else {}),
+    )
+
+
 BACKBONES: dict[str, BackboneEntry] = {
     "videomae": _videomae("base", 768, alias_of="videomae_base"),
     "videomae_small": _videomae("small", 384),
     "videomae_base": _videomae("base", 768),
     "videomae_large": _videomae("large", 1024),
     "videomae_huge": _videomae("huge", 1280),
+    "mvit": _mvit(alias_of="mvit_v2_s"),
+    "mvit_v1_b": _mvit(),
+    "mvit_v2_s": _mvit(),
+    "swin3d_t": _swin3d(768),
+    "swin3d_s": _swin3d(768),
+    "swin3d_b": _swin3d(1024, imagenet="KINETICS400_IMAGENET22K_V1"),
 }
 """Name → entry."""
 

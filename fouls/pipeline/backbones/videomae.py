@@ -22,11 +22,10 @@ from fouls.pipeline.backbones.hub import (
     load_pretrained,
     read_json,
     read_preprocessing,
-    reading,
 )
 from fouls.pipeline.backbones.pooling import mean, mean_pool, temporal_pool, token_pool
 from fouls.pipeline.backbones.registry import BuildRequest
-from fouls.pipeline.backbones.tensors import read_tensors
+from fouls.pipeline.backbones.tensors import read_tensors, reading
 from fouls.pipeline.backbones.weights import seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -1,0 +1,103 @@
+"""What torchvision's video nets share: published weights by name, files in torchvision's format, presets."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fouls.cache.spec import PreprocessingSpec
+from fouls.errors import WeightsError
+from fouls.pipeline.backbones.registry import BuildRequest
+from fouls.pipeline.backbones.tensors import as_fp32, load_state, read_tensors, reading
+from fouls.pipeline.backbones.weights import WeightsSource, one_line, seeded
+
+DOWNLOAD_TIMEOUT_SECONDS = 10.0
+
+
+def load_net(request: BuildRequest, construct: Callable[..., nn.Module], published: Any) -> nn.Module:
+    """One of torchvision's nets with the weights that are asked for.
+
+    Args:
+        request: what to build.
+        construct: torchvision's builder, e.g. ``mvit_v2_s``; its classifier is the child ``head``.
+        published: torchvision's enum of weights, e.g. ``MViT_V2_S_Weights``.
+
+    Returns:
+        The net; ``head`` is ``None`` where the weights have no classifier.
+
+    Raises:
+        WeightsError: the weights can't be had, can't be read, or don't fit.
+    """
+    source = request.source
+    if source.kind == "random":
+        with seeded(source.seed):
+            return construct()
+    if source.kind == "folder":
+        raise WeightsError(f"weights {source.text!r} are a folder; {request.name} reads a .pth or .safetensors file")
+    state = read_tensors(source) if source.kind == "file" else _download(request, published)
+    # the classifier's last tensor tells how many classes it has
+    classes = next((len(tensor) for name, tensor in state.items() if _is_head(name) and tensor.ndim == 1), None)
+    with torch.device("meta"):
+        model: Any = construct() if classes is None else construct(num_classes=classes)
+    if not any(_is_head(name) for name in state):
+        model.head = None
+    load_state(model, state, source)
+    return model  # type: ignore[no-any-return]
+
+
+def preset(published: Any) -> PreprocessingSpec:
+    """The preprocessing with which torchvision published the weights: ``Weights.transforms()``."""
+    transforms = next(iter(published)).transforms()
+    (resize_to,), (crop, _) = transforms.resize_size, transforms.crop_size
+    return PreprocessingSpec(
+        resize_to=resize_to,
+        crop=crop,
+        interpolation=transforms.interpolation.value,
+        antialias=False,
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith("head.")
+
+
+def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:
+    source = request.source
+    names = {member.name: member for member in published}
+    member = names.get(source.text.removeprefix(f"{published.__name__}."))
+    if member is None:
+        raise WeightsError(
+            f"weights {source.text!r} are no file and not published for {request.name}; there are: {', '.join(names)}"
+        )
+    try:
+        with _bounded_waiting(), redirect_stdout(sys.stderr):  # where torch.hub says that it downloads
+            state = member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True, weights_only=True)
+    except OSError as error:  # URLError and timeouts among them
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        raise WeightsError(
+            f"weights {source.text!r} of {request.name} can't be had from {member.url} ({one_line(error)}); ways out:"
+            f" --weights FILE of a copy, the file put into {folder}, or made up: --weights random:0"
+        ) from error
+    except Exception as error:
+        with reading(WeightsSource(kind="name", text=f"{source.text} of {request.name}")):
+            raise error
+    return as_fp32(state)
+
+
+@contextmanager
+def _bounded_waiting() -> Iterator[None]:
+    """torch.hub waits without a limit for a server that does not answer."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
