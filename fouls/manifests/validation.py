@@ -1,0 +1,227 @@
+"""Is this table a manifest? Every complaint names file, row, column and value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fouls.errors import ManifestError
+from fouls.manifests.schema import (
+    BASE_FIELDS,
+    FRAME_LABEL_PREFIX,
+    FRAME_LABEL_TYPE,
+    IGNORED_FRAME,
+    LABEL_PREFIX,
+    LABEL_TYPE,
+    MAX_CLASSES,
+    ROOT_KEY,
+    SCHEMA_VERSION,
+    TASKS_KEY,
+    VERSION_KEY,
+    check_task_names,
+    frame_label_tasks,
+    is_url,
+    label_tasks,
+)
+
+_BASE_TYPES = {field.name: field.type for field in BASE_FIELDS}
+_NOT_NULL = tuple(field.name for field in BASE_FIELDS if not field.nullable)
+_NOT_NEGATIVE = ("view", "start_frame", "num_frames", "width", "height", "fps", "duration_seconds", "size_bytes")
+_NOT_EMPTY = ("video_id", "sample_id", "path")
+
+
+def validate(table: pa.Table, source: str = "manifest") -> None:
+    """Check a table against the schema.
+
+    Args:
+        table: what :func:`fouls.manifests.table.read_manifest` gives.
+        source: the file it is from, for the messages.
+
+    Raises:
+        ManifestError: on the first fault found, with file, row (0-based), column and value.
+    """
+    tasks = _check_metadata(table, source)
+    _check_columns(table, tasks, source)
+    _check_values(table, source)
+    _check_segments(table, source)
+    _check_paths(table, source)
+    for task in label_tasks(table.column_names):
+        _check_labels(table, task, tasks[task], source)
+    for task in frame_label_tasks(table.column_names):
+        _check_frame_labels(table, task, tasks[task], source)
+    check_unique(table, source)
+    check_samples(table, source)
+
+
+def check_version(metadata: Mapping[bytes, bytes] | None, source: str) -> None:
+    """Refuse what is no manifest, or one of a newer version.
+
+    Raises:
+        ManifestError: so it is.
+    """
+    version = (metadata or {}).get(VERSION_KEY, b"").decode(errors="replace")
+    if not version.isdecimal():
+        raise ManifestError(
+            f"{source}: not a manifest (its metadata has no {VERSION_KEY.decode()}); `fouls manifest build` makes one"
+        )
+    if int(version) > SCHEMA_VERSION:
+        raise ManifestError(
+            f"{source}: manifest version {version}, this fouls reads up to {SCHEMA_VERSION}; install a newer fouls"
+        )
+
+
+def _check_metadata(table: pa.Table, source: str) -> dict[str, list[str]]:
+    metadata = table.schema.metadata or {}
+    check_version(metadata, source)
+    try:
+        tasks = json.loads(metadata.get(TASKS_KEY, b""))
+    except ValueError as error:
+        raise ManifestError(f"{source}: metadata {TASKS_KEY.decode()} is not JSON: {error}") from error
+    if not isinstance(tasks, dict):
+        raise ManifestError(f"{source}: metadata {TASKS_KEY.decode()} is {tasks!r}, not {{task: [class names]}}")
+    check_task_names(tasks)
+    for task, names in tasks.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ManifestError(f"{source}: task {task!r}: class names are {names!r}, not a list of names")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ManifestError(f"{source}: task {task!r}: class {twice!r} is named twice")
+        if len(names) > MAX_CLASSES:
+            raise ManifestError(f"{source}: task {task!r} has {len(names)} classes; at most {MAX_CLASSES}")
+    return tasks
+
+
+def _check_columns(table: pa.Table, tasks: Mapping[str, Sequence[str]], source: str) -> None:
+    types = dict(_BASE_TYPES)
+    types |= {LABEL_PREFIX + task: LABEL_TYPE for task in tasks}
+    types |= {FRAME_LABEL_PREFIX + task: FRAME_LABEL_TYPE for task in tasks}
+    for name in table.column_names:
+        if table.column_names.count(name) > 1:
+            raise ManifestError(f"{source}: column {name!r} is there twice")
+        if name not in types:
+            known = ", ".join([*_BASE_TYPES, *(LABEL_PREFIX + task for task in tasks)])
+            raise ManifestError(f"{source}: unknown column {name!r}; known: {known}")
+        if table.schema.field(name).type != types[name]:
+            raise ManifestError(
+                f"{source}: column {name!r} is {table.schema.field(name).type}; it must be {types[name]}"
+            )
+    for name in _BASE_TYPES:
+        if name not in table.column_names:
+            raise ManifestError(f"{source}: column {name!r} is missing")
+    for task in tasks:
+        if LABEL_PREFIX + task not in table.column_names and FRAME_LABEL_PREFIX + task not in table.column_names:
+            raise ManifestError(f"{source}: task {task!r} has class names, but no column {LABEL_PREFIX + task!r}")
+
+
+def _complain(table: pa.Table, wrong: pa.ChunkedArray, column: str, source: str, rule: str) -> None:
+    """Raise for the first row in which ``wrong`` is true; null is not wrong."""
+    row = pc.index(wrong, True).as_py()
+    if row >= 0:
+        value, video_id = table[column][row].as_py(), table["video_id"][row].as_py()
+        raise ManifestError(f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {value!r} {rule}")
+
+
+def _check_values(table: pa.Table, source: str) -> None:
+    for name in _NOT_NULL:
+        _complain(table, pc.is_null(table[name]), name, source, "is not allowed")
+    for name in _NOT_EMPTY:
+        _complain(table, pc.equal(table[name], ""), name, source, "is empty")
+    for name in _NOT_NEGATIVE:
+        _complain(table, pc.less(table[name], 0), name, source, "is negative")
+    probed = pc.is_null(table["probe_error"])
+    for name in ("num_frames", "fps"):
+        missing = pc.and_(probed, pc.is_null(table[name]))
+        _complain(table, missing, name, source, "where no probe_error says why it is unknown")
+
+
+def _check_segments(table: pa.Table, source: str) -> None:
+    start, stop = table["start_frame"], table["stop_frame"]
+    rule = "is not below stop_frame: a segment is [start_frame, stop_frame)"
+    _complain(table, pc.greater_equal(pc.fill_null(start, 0), stop), "start_frame", source, rule)
+    probed = pc.is_null(table["probe_error"])
+    beyond = pc.and_(probed, pc.greater(stop, table["num_frames"]))
+    _complain(table, beyond, "stop_frame", source, "is greater than num_frames")
+    beyond = pc.and_(probed, pc.greater_equal(start, table["num_frames"]))
+    _complain(table, beyond, "start_frame", source, "is not below num_frames")
+
+
+def _check_paths(table: pa.Table, source: str) -> None:
+    if ROOT_KEY in table.schema.metadata:
+        root = table.schema.metadata[ROOT_KEY].decode()
+        if not PurePath(root).is_absolute():
+            raise ManifestError(f"{source}: metadata {ROOT_KEY.decode()} is {root!r}; it must be an absolute folder")
+        return
+    relative = [not is_url(path) and not PurePath(path).is_absolute() for path in table["path"].to_pylist()]
+    rule = f"is relative, but the metadata has no {ROOT_KEY.decode()}"
+    _complain(table, pa.chunked_array([relative], pa.bool_()), "path", source, rule)
+
+
+def _check_labels(table: pa.Table, task: str, names: Sequence[str], source: str) -> None:
+    column = LABEL_PREFIX + task
+    outside = pc.or_(pc.less(table[column], 0), pc.greater_equal(table[column], len(names)))
+    _complain(table, outside, column, source, f"is outside of the {len(names)} classes of task {task!r}")
+
+
+def _check_frame_labels(table: pa.Table, task: str, names: Sequence[str], source: str) -> None:
+    column = FRAME_LABEL_PREFIX + task
+    lists = table[column]
+    longer = pc.greater(pc.list_value_length(lists), table["num_frames"])
+    row = pc.index(longer, True).as_py()
+    if row >= 0:
+        length, frames = len(lists[row]), table["num_frames"][row].as_py()
+        video_id = table["video_id"][row].as_py()
+        raise ManifestError(
+            f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {length} labels for {frames} frames"
+        )
+    values, rows = pc.list_flatten(lists), pc.list_parent_indices(lists)
+    outside = pc.or_kleene(pc.less(values, IGNORED_FRAME), pc.greater_equal(values, len(names)))
+    wrong = pc.index(pc.fill_null(outside, True), True).as_py()
+    if wrong >= 0:
+        row, value = rows[wrong].as_py(), values[wrong].as_py()
+        video_id = table["video_id"][row].as_py()
+        raise ManifestError(
+            f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {value!r} is neither {IGNORED_FRAME} "
+            f"nor one of the {len(names)} classes of task {task!r}"
+        )
+
+
+def check_unique(table: pa.Table, source: str) -> None:
+    """Each ``video_id`` stands once.
+
+    Raises:
+        ManifestError: names both rows.
+    """
+    seen: dict[str, int] = {}
+    for row, video_id in enumerate(table["video_id"].to_pylist()):
+        if video_id in seen:
+            raise ManifestError(f"{source}: row {row}, column 'video_id': {video_id!r} is in row {seen[video_id]} too")
+        seen[video_id] = row
+
+
+def check_samples(table: pa.Table, source: str) -> None:
+    """The views of a sample stand in one split and carry one label a task (or none).
+
+    Raises:
+        ManifestError: names the column, both values and both videos.
+    """
+    codes = pc.dictionary_encode(table["sample_id"]).combine_chunks().indices.to_numpy()
+    for name in ("split", *(LABEL_PREFIX + task for task in label_tasks(table.column_names))):
+        values = pc.dictionary_encode(table[name]).combine_chunks().indices
+        known = values.is_valid().to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(known)
+        sample, value = codes[rows], values.drop_null().to_numpy()
+        _, first, inverse = np.unique(sample, return_index=True, return_inverse=True)
+        differs = np.flatnonzero(value != value[first][inverse])
+        if differs.size:
+            row, other = int(rows[differs[0]]), int(rows[first[inverse[differs[0]]]])
+            raise ManifestError(
+                f"{source}: row {row}, column {name!r}: {table[name][row].as_py()!r} for video "
+                f"{table['video_id'][row].as_py()!r}, but {table[name][other].as_py()!r} for "
+                f"{table['video_id'][other].as_py()!r} (row {other}): both are views of the sample "
+                f"{table['sample_id'][row].as_py()!r}"
+            )
