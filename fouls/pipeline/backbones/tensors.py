@@ -18,21 +18,12 @@ def read_tensors(source: WeightsSource) -> dict[str, Tensor]:
     Raises:
         WeightsError: damaged, no state dict, or a pickle that wants to run code.
     """
-    if source.path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    with reading(source):
+        if source.path.suffix == ".safetensors":
+            from safetensors.torch import load_file
 
-        with reading(source):
             return as_fp32(load_file(source.path))
-    try:
-        with reading(source):
-            plain = torch.load(source.path, map_location="cpu", weights_only=True)
-    except WeightsError as error:
-        if "weights_only" not in str(error.__cause__).lower():
-            raise
-        raise WeightsError(
-            f"weights {source.text!r} hold more than tensors, which could run code: refused;"
-            " save the state dict alone, best as .safetensors"
-        ) from error
+        plain = torch.load(source.path, map_location="cpu", weights_only=True)
     if not isinstance(plain, dict) or not plain or not all(isinstance(value, Tensor) for value in plain.values()):
         raise WeightsError(f"weights {source.text!r} hold no state dict (name → tensor)")
     return as_fp32(plain)
@@ -95,6 +86,11 @@ def reading(source: WeightsSource) -> Iterator[None]:
     except Exception as error:
         if is_torchvision_mismatch(error):
             raise
+        if "weights_only" in str(error):  # torch's refusal of a pickle that is more than tensors
+            raise WeightsError(
+                f"weights {source.text!r} hold more than tensors, which could run code: refused;"
+                " save the state dict alone, best as .safetensors"
+            ) from error
         raise WeightsError(f"weights {source.text!r} can't be read: {one_line(error)}") from error
 
 
