@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ class BlockWriter:
 
         Args:
             features: what the arrays hold afterwards; NaN in rows that ``record`` does not call done.
-            record: the block's record; checksums and the time of the commit are filled in.
+            record: the block's record; checksums, the seconds of writing and the time of the commit are filled in.
 
         Returns:
             The record as it was written.
@@ -44,12 +45,15 @@ class BlockWriter:
         done = _positions(record, start)
         for pool, values in features.items():
             _check_finite(pool, values[done], done + start)
+        started = time.perf_counter()
         for pool, values in features.items():
             array: Any = self._group[pool]
             array[start:stop] = values
             self._sync_chunk(pool, record.block)
+        seconds = {**record.seconds, "write": round(time.perf_counter() - started, 6)}
         record = dataclasses.replace(
             record,
+            seconds=seconds,
             checksums={pool: checksum(values[done]) for pool, values in features.items()},
             finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )

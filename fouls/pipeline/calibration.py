@@ -105,7 +105,7 @@ def calibrate(
     seconds = 0.0
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
-        for feature in backbone.encode_pictures(pictures, pools=[backbone.default_pool]).values():
+        for feature in backbone.features(backbone.normalise(pictures)).values():
             feature.cpu()
         seconds = time.perf_counter() - started
     return Calibration(decode_seconds=decode_seconds, forward_seconds=seconds / options.batch_size)
