@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from fouls import __version__
+from fouls.commands import manifest
+from fouls.commands.backbones import backbones
+from fouls.commands.extract import extract
+from fouls.commands.store import failures, status, verify
 from fouls.errors import FoulsError
 
 app = typer.Typer(
@@ -33,6 +37,11 @@ def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options that stand before the command."""
+
+
+app.add_typer(manifest.app, name="manifest")
+for command in (backbones, extract, status, failures, verify):
+    app.command()(command)
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fouls.cache.spec import Precision, SamplingKind, StoredDtype
 from fouls.commands import console
 from fouls.errors import ConfigError
 
@@ -20,37 +20,7 @@ if TYPE_CHECKING:
 WHAT, FRAMES, WHERE, HOW = "What", "Which frames", "Where it runs", "How"
 
 
-class Sampling(StrEnum):
-    """Which frames make which clips."""
-
-    uniform = "uniform"
-    center = "center"
-    dense = "dense"
-    views = "views"
-    window = "window"
-
-
-class Precision(StrEnum):
-    """Of the forward pass."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class StoredDtype(StrEnum):
-    """Of the features on the disk."""
-
-    float16 = "float16"
-    float32 = "float32"
-
-
-class PretrainedSource(StrEnum):
-    """What the default weights were trained on."""
-
-    auto = "auto"
-    kinetics = "kinetics"
-    imagenet = "imagenet"
+PretrainedSource = Literal["auto", "kinetics", "imagenet"]
 
 
 def extract(
@@ -63,7 +33,7 @@ def extract(
     ] = None,
     pretrained_source: Annotated[
         PretrainedSource, typer.Option(help="Which default weights, where there are several.", rich_help_panel=WHAT)
-    ] = PretrainedSource.auto,
+    ] = "auto",
     pool: Annotated[
         list[str] | None,
         typer.Option(help="How tokens become a feature; may be repeated. One pass fills all.", rich_help_panel=WHAT),
@@ -71,42 +41,49 @@ def extract(
     manifest: Annotated[Path, typer.Option(help="One manifest, or a folder of them.", rich_help_panel=WHAT)] = Path(
         "manifests"
     ),
-    out: Annotated[Path | None, typer.Option(help="The store. [default: cache/BACKBONE]", rich_help_panel=WHAT)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The store.", show_default="cache/BACKBONE", rich_help_panel=WHAT)
+    ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="[default: bf16 on a GPU that has it, else fp32]", rich_help_panel=WHAT),
+        typer.Option(
+            help="Of the forward pass.", show_default="bf16 on a GPU that has it, else fp32", rich_help_panel=WHAT
+        ),
     ] = None,
-    dtype: Annotated[
-        StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)
-    ] = StoredDtype.float16,
+    dtype: Annotated[StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)] = "float16",
     sampling: Annotated[
-        Sampling, typer.Option(help="How clips are taken from a video.", rich_help_panel=FRAMES)
-    ] = Sampling.uniform,
+        SamplingKind, typer.Option(help="How clips are taken from a video.", rich_help_panel=FRAMES)
+    ] = "uniform",
     frames: Annotated[
         int | None, typer.Option(help="Frames a clip, where the backbone leaves a choice.", rich_help_panel=FRAMES)
     ] = None,
     frame_stride: Annotated[
         int | None,
         typer.Option(
-            help="Frames from one to the next: center, dense, views. [default: 64 / frames]", rich_help_panel=FRAMES
+            help="Frames from one to the next: center, dense, views.",
+            show_default="64 / frames",
+            rich_help_panel=FRAMES,
         ),
     ] = None,
     hop: Annotated[
         int | None,
-        typer.Option(help="Frames from one clip to the next: dense. [default: no overlap]", rich_help_panel=FRAMES),
+        typer.Option(
+            help="Frames from one clip to the next: dense.", show_default="no overlap", rich_help_panel=FRAMES
+        ),
     ] = None,
     clips: Annotated[
-        int | None, typer.Option(help="Clips in time: views. [default: 5]", rich_help_panel=FRAMES)
+        int | None, typer.Option(help="Clips in time: views.", show_default="5", rich_help_panel=FRAMES)
     ] = None,
     crops: Annotated[
-        int | None, typer.Option(help="Crops in space, 1 or 3: views. [default: 3]", rich_help_panel=FRAMES)
+        int | None, typer.Option(help="Crops in space, 1 or 3: views.", show_default="3", rich_help_panel=FRAMES)
     ] = None,
     window: Annotated[str | None, typer.Option(help="START:STOP in frames: window.", rich_help_panel=FRAMES)] = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames a second to which the window is thinned.", rich_help_panel=FRAMES)
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option(help="A worker process on each. [default: all that are there]", rich_help_panel=WHERE)
+        int | None,
+        typer.Option(help="A worker process on each.", show_default="all that are there", rich_help_panel=WHERE),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Worker processes on CPUs instead.", rich_help_panel=WHERE)
@@ -118,7 +95,8 @@ def extract(
         str | None, typer.Option(help="In this process: cpu, cuda, cuda:1, mps.", rich_help_panel=WHERE)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Clips a forward pass. [default: 32 on a GPU, 4 on a CPU]", rich_help_panel=HOW)
+        int | None,
+        typer.Option(help="Clips a forward pass.", show_default="32 on a GPU, 4 on a CPU", rich_help_panel=HOW),
     ] = None,
     decoder: Annotated[
         str, typer.Option(help="auto (decord, then pyav), decord, pyav, torchcodec.", rich_help_panel=HOW)
@@ -130,12 +108,16 @@ def extract(
         float, typer.Option(help="Seconds for one video in one block.", rich_help_panel=HOW)
     ] = 120.0,
     block_rows: Annotated[
-        int | None, typer.Option(help="Rows a block of a new store. [default: by its size]", rich_help_panel=HOW)
+        int | None, typer.Option(help="Rows a block of a new store.", show_default="by its size", rich_help_panel=HOW)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N videos.", rich_help_panel=HOW)] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed rows again.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do and how long it takes.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed rows again.", rich_help_panel=HOW)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.", rich_help_panel=HOW)
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=HOW)] = False,
 ) -> None:
     """Push every video of the manifests once through a frozen backbone, into a store.
 
@@ -144,17 +126,16 @@ def extract(
 
     fouls extract --backbone videomae --gpus 4
     """
-    from fouls.pipeline.extract import prepare
     from fouls.pipeline.options import ExecutorOptions, ExtractOptions, SamplingOptions
 
     options = ExtractOptions(
         backbone=backbone,
         weights=weights,
-        pretrained_source=pretrained_source.value,
+        pretrained_source=pretrained_source,
         num_frames=frames,
         pools=tuple(pool or ()),
         sampling=SamplingOptions(
-            kind=sampling.value,
+            kind=sampling,
             frame_stride=frame_stride,
             hop=hop,
             num_clips=clips,
@@ -162,8 +143,8 @@ def extract(
             window=_parse_window(window),
             window_fps=fps,
         ),
-        precision=precision.value if precision else None,
-        stored_dtype=dtype.value,
+        precision=precision,
+        stored_dtype=dtype,
         manifest=manifest,
         out=out,
         executor=ExecutorOptions(gpus=gpus, workers=workers, scheduler=scheduler, device=device),
@@ -175,12 +156,25 @@ def extract(
         limit=limit,
         retry_failed=retry_failed,
     )
+    run(options, dry_run=dry_run, json_output=json_output)
+
+
+def run(options: ExtractOptions, *, dry_run: bool = False, json_output: bool = False) -> None:
+    """Extract with progress, and say what came of it.
+
+    Raises:
+        typer.Exit: with 1, when rows failed or are left to do.
+    """
+    from fouls.pipeline.extract import prepare
+
     with console.err.status("loading the backbone"):
         prepared = prepare(options)
+    for note in prepared.backbone.notes:
+        console.warn(note)
     if dry_run:
         _dry_run(prepared, json_output)
         return
-    report = _run(prepared)
+    report = _extract(prepared)
     if json_output:
         typer.echo(json.dumps({"new_rows": report.new_rows, "orphans": report.orphans, **report.summary.to_dict()}))
     else:
@@ -198,7 +192,7 @@ def _parse_window(window: str | None) -> tuple[int, int] | None:
     return int(start), int(stop)
 
 
-def _run(prepared: Prepared) -> ExtractReport:
+def _extract(prepared: Prepared) -> ExtractReport:
     from contextlib import ExitStack
 
     from fouls.cache.ledger import BlockRecord

@@ -81,14 +81,18 @@ def _flat(spec: dict[str, Any], prefix: str = "") -> list[list[str]]:
 
 def failures(
     path: StorePath,
-    retry: Annotated[bool, typer.Option("--retry", help="Say how to try them again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try them again: `extract --retry-failed`.")] = False,
     json_output: AsJson = False,
 ) -> None:
     """The failed rows and why."""
     from fouls.cache.store import open_store
     from fouls.cache.summary import failures as find_failures
 
-    failed = find_failures(open_store(path))
+    store = open_store(path)
+    if retry:
+        _retry(store, json_output)
+        return
+    failed = find_failures(store)
     if json_output:
         typer.echo(json.dumps(failed))
         return
@@ -99,7 +103,15 @@ def failures(
     console.table(f"{path}: failed rows", columns, [[failure[column] for column in columns] for failure in failed])
     counts = Counter(failure["code"] for failure in failed)
     console.table(None, ["class of error", "rows"], [[code, count] for code, count in counts.most_common()])
-    console.next_step("mend the files, `fouls manifest build` again, then `fouls extract … --retry-failed`")
+    console.next_step(f"mend the files, build the manifest again, then fouls failures {path} --retry")
+
+
+def _retry(store: Store, json_output: bool) -> None:
+    from fouls.commands import extract
+    from fouls.pipeline.options import ExtractOptions
+
+    options = ExtractOptions.from_dict(store.made_by["options"], store=store.path, retry_failed=True)
+    extract.run(options, json_output=json_output)
 
 
 def verify(path: StorePath, json_output: AsJson = False) -> None:

@@ -55,16 +55,16 @@ def estimate(prepared: Prepared) -> Estimate:
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())
     options = prepared.engine_options(block_rows)
-    calibration = calibrate(prepared.backbone, jobs, options, prepared.spec.sampling.num_crops)
+    trial = calibrate(prepared.backbone, jobs, options, prepared.spec.sampling.num_crops)
+    placement = prepared.placement
     return Estimate(
         new_rows=new.num_rows,
         rows=num_rows,
         blocks=len(jobs),
         bytes=num_rows * row_values * np.dtype(prepared.spec.stored_dtype).itemsize,
-        seconds=calibration
-        and calibration.estimate_seconds(
-            num_rows, options=options, device=prepared.placement.device, engines=prepared.placement.engines
-        ),
+        seconds=None
+        if trial is None
+        else trial.estimate_seconds(num_rows, options=options, device=placement.device, engines=placement.engines),
     )
 
 

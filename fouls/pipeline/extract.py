@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -92,7 +93,7 @@ def prepare(options: ExtractOptions) -> Prepared:
     placement = place(options.executor)
     recipe = BackboneRecipe(
         name=options.backbone,
-        weights=options.weights,
+        weights=_absolute(options.weights),
         pretrained_source=options.pretrained_source,
         num_frames=options.num_frames,
         precision=options.precision or default_precision(placement.device),
@@ -111,6 +112,11 @@ def prepare(options: ExtractOptions) -> Prepared:
         manifest=whole if options.limit is None else whole.slice(0, options.limit),
         manifest_videos=whole.num_rows,
     )
+
+
+def _absolute(weights: str | None) -> str | None:
+    """Weights in a local folder or file, for workers that run elsewhere."""
+    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
 
 
 def check_same_spec(store: Store, spec: Spec) -> None:
@@ -202,7 +208,7 @@ def _write_plan(prepared: Prepared) -> int:
         spec=prepared.spec,
         shapes=prepared.pool_shapes,
         block_rows=block_rows,
-        made_by=made_by(prepared.recipe.weights),
+        made_by=made_by(prepared.options),
     )
     complete_group(path)
     if new.num_rows:
@@ -235,8 +241,8 @@ def _runner(
     return lambda jobs: run_on_cluster(address, recipe, jobs)
 
 
-def made_by(weights: str | None) -> dict[str, Any]:
-    """What stands beside the spec: versions, and the weights as they were typed."""
+def made_by(options: ExtractOptions) -> dict[str, Any]:
+    """What stands beside the spec: the options as they were given, and the versions of what made the features."""
     packages = ("fouls", "torch", "torchvision", "transformers", "numpy", "zarr", "decord", "av", "torchcodec")
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -244,4 +250,4 @@ def made_by(weights: str | None) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {"weights": weights, "versions": versions}
+    return {"options": options.to_dict(), "versions": versions}

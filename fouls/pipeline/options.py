@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
 from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.backbones.weights import PretrainedSource
 
 CLIP_SPAN = 64
 """Native frames that a clip spans by default where it has a stride: 16 frames × 4, 32 frames × 2."""
@@ -82,7 +85,7 @@ class ExtractOptions:
 
     backbone: str
     weights: str | None = None
-    pretrained_source: str = "auto"
+    pretrained_source: PretrainedSource = "auto"
     num_frames: int | None = None
     pools: tuple[str, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
@@ -111,6 +114,41 @@ class ExtractOptions:
     def store(self) -> Path:
         """The store's folder."""
         return self.out or Path("cache") / self.backbone.replace("/", "--").replace(":", "-")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What stands beside the spec in the store, so that the extraction can be asked for again: JSON types."""
+        remembered = {name: value for name, value in asdict(self).items() if name in _REMEMBERED}
+        return remembered | {"manifest": str(self.manifest)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], *, store: Path, retry_failed: bool) -> Self:
+        """The extraction that filled a store, from what :meth:`to_dict` left in it."""
+        sampling = dict(plain["sampling"])
+        sampling["window"] = tuple(sampling["window"]) if sampling["window"] else None
+        return cls(
+            **{
+                **plain,
+                "pools": tuple(plain["pools"]),
+                "sampling": SamplingOptions(**sampling),
+                "manifest": Path(plain["manifest"]),
+            },
+            out=store,
+            retry_failed=retry_failed,
+        )
+
+
+_REMEMBERED = {
+    "backbone",
+    "weights",
+    "pretrained_source",
+    "num_frames",
+    "pools",
+    "sampling",
+    "precision",
+    "stored_dtype",
+    "manifest",
+}
+"""What decides the spec, and where the videos are listed; not how fast it goes."""
 
 
 def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:

@@ -25,7 +25,7 @@ SUBMITTED_AHEAD = 4
 """Blocks known to the scheduler for each thread of a worker: enough never to wait, few enough to stay small."""
 
 
-class EnginePlugin(WorkerPlugin):
+class EnginePlugin(WorkerPlugin):  # type: ignore[misc]
     """Keeps one engine a worker process: built at the first block, closed with the worker."""
 
     name = PLUGIN

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fouls.cache.spec import Precision
 from fouls.cache.store import open_store
 from fouls.errors import WeightsError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.loading import load_backbone
+from fouls.pipeline.backbones.weights import PretrainedSource
 from fouls.pipeline.engine import Engine, EngineOptions
 
 
@@ -17,9 +19,9 @@ class BackboneRecipe:
 
     name: str
     weights: str | None = None
-    pretrained_source: str = "auto"
+    pretrained_source: PretrainedSource = "auto"
     num_frames: int | None = None
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     device: str = "cpu"
 
     def load(self, device: str | None = None) -> Backbone:
