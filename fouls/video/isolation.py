@@ -1,0 +1,234 @@
+"""Calls in processes that may hang or die: each costs its own call and nothing else.
+
+Every process has a pipe of its own and a thread here that waits at it. Nothing is shared between processes, no lock and
+no queue, so that one may be killed at any moment, in the middle of a lock or of a half-sent result, without harm to
+the others. (Pools whose workers share a result queue don't survive that.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar
+
+from fouls.errors import ConfigError, ExecutorError, VideoError
+from fouls.video.isolation_worker import serve
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+START_SECONDS = 120.0
+"""A process that has not finished its imports by then won't."""
+STOP_SECONDS = 5.0
+"""A killed process that is still there by then is stuck in the kernel, at a dead network drive for instance."""
+
+_process_table = threading.Lock()
+"""Starting and reaping processes touches a table of :mod:`multiprocessing` that is not safe between threads."""
+
+
+class _Call(NamedTuple):
+    pickled: memoryview | bytes
+    future: Future[Any]
+
+
+class IsolatedPool:
+    """Runs functions in isolated processes, which start when they are first needed.
+
+    Usable from several threads at once; not from a daemonic process, which may not have children.
+
+    Args:
+        num_workers: processes, and calls at a time.
+        timeout_seconds: for one call, from the moment it begins; the process of a call that takes longer is killed.
+        preload: modules that every process imports before its first call; that time does not count.
+
+    Raises:
+        ConfigError: a number that can't be.
+    """
+
+    def __init__(self, num_workers: int, timeout_seconds: float, preload: Sequence[str] = ()) -> None:
+        if num_workers < 1:
+            raise ConfigError(f"number of decoding processes is {num_workers}; it must be at least 1")
+        if not timeout_seconds > 0:
+            raise ConfigError(f"timeout is {timeout_seconds} s; it must be greater than 0")
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        context = _context(preload)
+        self._workers = [_Worker(context, timeout_seconds, tuple(preload)) for _ in range(num_workers)]
+        self._threads = [threading.Thread(target=w.run, args=(self._calls,), daemon=True) for w in self._workers]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have ``function(*args, **kwargs)`` called in one of the processes; all of it must be picklable.
+
+        Returns:
+            A future with the result, or what the function raised, or a :class:`VideoError`: ``timeout``, or
+            ``decoder_crashed`` when the process died.
+        """
+        call = _Call(ForkingPickler.dumps((function, args, kwargs)), Future())
+        with self._closing:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            self._calls.put(call)
+        return call.future
+
+    def close(self) -> None:
+        """Cancel what waits and kill what runs; the futures of both raise ``CancelledError``."""
+        with self._closing:
+            self._closed = True
+        for worker in self._workers:
+            worker.close()
+        with contextlib.suppress(Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    call.future.cancel()
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Worker:
+    """One process after another, and the thread that waits for the one of the moment."""
+
+    def __init__(
+        self, context: ForkServerContext | SpawnContext, timeout_seconds: float, preload: tuple[str, ...]
+    ) -> None:
+        self._context = context
+        self._timeout_seconds = timeout_seconds
+        self._preload = preload
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._closed = False
+
+    def run(self, calls: SimpleQueue[_Call | None]) -> None:
+        """Do calls until there is a ``None``."""
+        while (call := calls.get()) is not None:
+            if call.future.set_running_or_notify_cancel():
+                try:
+                    call.future.set_result(self._do(call.pickled))
+                except BaseException as error:
+                    call.future.set_exception(CancelledError() if self._closed else error)
+            del call  # not held while waiting for the next
+        self._stop()
+
+    def close(self) -> None:
+        """Kill the process, from another thread; the worker does no more calls."""
+        self._closed = True
+        with _process_table:
+            if self._process is not None:
+                self._process.kill()
+
+    def _do(self, call: memoryview | bytes) -> Any:
+        succeeded, result = pickle.loads(self._exchange(call))
+        if not succeeded:
+            raise result
+        return result
+
+    def _exchange(self, call: memoryview | bytes) -> bytes:
+        connection, process = self._running()
+        answered = True
+        try:
+            connection.send_bytes(call)
+            answered = bool(wait([connection, process.sentinel], self._timeout_seconds))
+            if answered and connection.poll():
+                return connection.recv_bytes()
+        except (EOFError, OSError):
+            pass
+        if not answered:
+            self._stop()
+            raise VideoError("timeout", f"took longer than {self._timeout_seconds:g} s and was stopped")
+        raise VideoError("decoder_crashed", f"the decoding process died: {self._stop(grace_seconds=1.0)}")
+
+    def _running(self) -> tuple[Connection, BaseProcess]:
+        """The process, and the pipe to it; a new one where there is none, or where it has died since its last call."""
+        if self._process is not None and wait([self._process.sentinel], 0):
+            self._stop()
+        if self._process is None or self._connection is None:
+            self._connection, self._process = self._start()
+        return self._connection, self._process
+
+    def _start(self) -> tuple[Connection, BaseProcess]:
+        connection, its_end = self._context.Pipe()
+        process = self._context.Process(target=serve, args=(its_end, self._preload), name="fouls-isolated", daemon=True)
+        with _process_table:
+            process.start()
+            its_end.close()
+            self._connection, self._process = connection, process  # from here on close() can kill it
+        try:
+            ready = (
+                wait([connection, process.sentinel], START_SECONDS) and connection.poll() and connection.recv_bytes()
+            )
+        except (EOFError, OSError):
+            ready = False
+        if not ready:
+            raise ExecutorError(
+                f"a decoding process could not start: {self._stop(grace_seconds=1.0)}; a script that uses fouls needs "
+                "'if __name__ == \"__main__\":' around what it does"
+            )
+        succeeded, error = pickle.loads(ready)
+        if not succeeded:
+            self._stop()
+            raise error
+        if self._closed:
+            raise CancelledError
+        return connection, process
+
+    def _stop(self, *, grace_seconds: float = 0.0) -> str:
+        """End the process, if there is one; how it ended, in words."""
+        with _process_table:
+            process, self._process = self._process, None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            if process is None:
+                return "it was not running"
+            process.join(grace_seconds)
+            if process.exitcode is None:
+                process.kill()
+                process.join(STOP_SECONDS)
+            exit_code = process.exitcode
+            if exit_code is not None:
+                process.close()
+        return _in_words(exit_code)
+
+
+def _in_words(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "it can't be stopped"
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{name}, perhaps for want of memory" if exit_code == -signal.SIGKILL else name
+
+
+def _context(preload: Sequence[str]) -> ForkServerContext | SpawnContext:
+    """A fork server where there is one: its processes start fast, and share none of this process's threads or locks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*preload, serve.__module__])
+    return context
