@@ -41,7 +41,7 @@ def _facts(name: str, entry: BackboneEntry) -> dict[str, Any]:
 def _print_list(entries: dict[str, BackboneEntry]) -> None:
     columns = ["name", "dim", "frames", "size", "pools (the first is the default)", "weights"]
     rows = [
-        (name, entry.dim, entry.num_frames, entry.size, ", ".join(entry.pools), entry.weights)
+        (name, entry.dim, entry.num_frames, entry.size, ", ".join(entry.pools), entry.weights or "none published")
         for name, entry in entries.items()
         if entry.alias_of is None
     ]
@@ -53,8 +53,7 @@ def _print_list(entries: dict[str, BackboneEntry]) -> None:
 
 
 def _print_one(name: str, entry: BackboneEntry) -> None:
-    sources = {text: source for source, text in entry.sources.items()}
-    named = [f"{text} (--pretrained-source {source})" for text, source in sources.items()]
+    named = [f"{text} (--pretrained-source {source})" for source, text in entry.sources.items()]
     pools = [f"{pool} ({' × '.join(map(str, shape))})" for pool, shape in entry.pools.items()]
     rows = [
         ("dimension", str(entry.dim)),
@@ -62,8 +61,8 @@ def _print_one(name: str, entry: BackboneEntry) -> None:
         ("input", f"{entry.size} × {entry.size}"),
         ("pools", ", ".join(pools)),
         ("default pool", next(iter(entry.pools))),
-        ("default weights", entry.weights),
-        ("published weights", ", ".join(named)),
+        ("default weights", entry.weights or "none: --weights is needed"),
+        ("published weights", ", ".join(named) or "none"),
         ("licence of the weights", entry.licence or "not stated by their publisher"),
     ]
     title = name if entry.alias_of is None else f"{name} = {entry.alias_of}"

@@ -43,7 +43,6 @@ def checkpoint_folder(source: WeightsSource) -> Path:
             return cached
     except LocalEntryNotFoundError:
         pass
-    folder = None
     try:
         for patterns in _WEIGHTS:  # the second only where the first is not there
             wanted = [*_SMALL_FILES, *patterns]
@@ -55,7 +54,9 @@ def checkpoint_folder(source: WeightsSource) -> Path:
             f"weights {source.text!r} are not in the hub's cache and can't be had from the hub ({one_line(error)});"
             " ways out: --weights FOLDER of a copy, a cache filled elsewhere (HF_HOME), or made up: --weights random:0"
         ) from error
-    raise WeightsError(f"weights {source.text!r}: the hub has no .safetensors and no pytorch_model.bin there")
+    raise WeightsError(
+        f"weights {source.text!r}: neither the hub nor its cache here has a .safetensors or pytorch_model.bin of it"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 
 from fouls.cache.spec import Precision, WeightsSpec
-from fouls.errors import BackboneError, ConfigError, ExecutorError
+from fouls.errors import BackboneError, ConfigError, ExecutorError, WeightsError
 from fouls.pipeline.backbones.backbone import Backbone, Net
 from fouls.pipeline.backbones.registry import BackboneEntry, BuildRequest, find_entry, load_builder
 from fouls.pipeline.backbones.tensors import is_torchvision_mismatch
@@ -55,6 +55,7 @@ def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source:
 
     Raises:
         BackboneError: there are no published weights of that source.
+        WeightsError: there are none at all, or what was typed can't be understood.
         ConfigError: made-up weights of a source.
     """
     if source not in get_args(PretrainedSource):
@@ -63,7 +64,12 @@ def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source:
         known = ", ".join(f"{key} ({value})" for key, value in entry.sources.items()) or "none"
         raise BackboneError(f"there are no weights of {name} pretrained on {source}; there are: {known}")
     if weights is None:
-        return WeightsSource(kind="name", text=entry.weights if source == "auto" else entry.sources[source])
+        published = entry.weights if source == "auto" else entry.sources[source]
+        if published is None:
+            raise WeightsError(
+                f"no weights of {name} are published: give --weights FILE, or made up: --weights random:0"
+            )
+        return WeightsSource(kind="name", text=published)
     parsed = parse_weights(weights)
     if parsed.kind == "random" and source != "auto":
         raise ConfigError(f"weights {weights!r} are made up: leave pretrained source {source!r} out")

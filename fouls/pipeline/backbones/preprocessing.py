@@ -109,7 +109,7 @@ def as_uint8_tensor(frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
     if isinstance(frames, np.ndarray):
         if frames.dtype != np.uint8:
             raise BackboneError(f"frames are {frames.dtype}; they must be uint8")
-        return torch.from_numpy(frames if frames.flags.writeable else frames.copy())
+        return torch.from_numpy(np.require(frames, requirements=["C", "W"]))
     if frames.dtype != torch.uint8:
         raise BackboneError(f"frames are {frames.dtype}; they must be torch.uint8")
     return frames.cpu()

@@ -33,8 +33,8 @@ class BackboneEntry:
     """Height and width of the input."""
     pools: dict[str, tuple[int, ...]]
     """Name → shape of a row's feature; the first is the default."""
-    weights: str
-    """The published weights that are used where none are named."""
+    weights: str | None = None
+    """The published weights that are used where none are named; ``None`` where none are published."""
     sources: dict[str, str] = field(default_factory=dict)
     """What ``--pretrained-source`` names: kinetics | imagenet → published weights."""
     licence: str | None = None

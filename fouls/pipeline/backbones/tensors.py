@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -86,12 +88,19 @@ def reading(source: WeightsSource) -> Iterator[None]:
     except Exception as error:
         if is_torchvision_mismatch(error):
             raise
-        if "weights_only" in str(error):  # torch's refusal of a pickle that is more than tensors
-            raise WeightsError(
-                f"weights {source.text!r} hold more than tensors, which could run code: refused;"
-                " save the state dict alone, best as .safetensors"
-            ) from error
-        raise WeightsError(f"weights {source.text!r} can't be read: {one_line(error)}") from error
+        raise WeightsError(f"weights {source.text!r} {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    code = re.search(r"unsupported GLOBAL (\S+)", str(error))
+    if code:  # torch has refused to import what the pickle names
+        return (
+            f"hold more than tensors ({code[1]}), which could run code: refused;"
+            " save the state dict alone, best as .safetensors"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return "can't be read: damaged, or not written by torch.save"
+    return f"can't be read: {one_line(error)}"
 
 
 def is_torchvision_mismatch(error: BaseException) -> bool:

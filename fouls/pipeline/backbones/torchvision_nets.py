@@ -15,7 +15,7 @@ from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import WeightsError
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.tensors import as_fp32, load_state, read_tensors, reading
-from fouls.pipeline.backbones.weights import WeightsSource, one_line, seeded
+from fouls.pipeline.backbones.weights import one_line, seeded
 
 DOWNLOAD_TIMEOUT_SECONDS = 10.0
 
@@ -77,19 +77,16 @@ def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:
         raise WeightsError(
             f"weights {source.text!r} are no file and not published for {request.name}; there are: {', '.join(names)}"
         )
-    try:
-        with _bounded_waiting(), redirect_stdout(sys.stderr):  # where torch.hub says that it downloads
-            state = member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True, weights_only=True)
-    except OSError as error:  # URLError and timeouts among them
-        folder = f"{torch.hub.get_dir()}/checkpoints"
-        raise WeightsError(
-            f"weights {source.text!r} of {request.name} can't be had from {member.url} ({one_line(error)}); ways out:"
-            f" --weights FILE of a copy, the file put into {folder}, or made up: --weights random:0"
-        ) from error
-    except Exception as error:
-        with reading(WeightsSource(kind="name", text=f"{source.text} of {request.name}")):
-            raise error
-    return as_fp32(state)
+    with reading(source):
+        try:
+            with _bounded_waiting(), redirect_stdout(sys.stderr):  # where torch.hub says that it downloads
+                return as_fp32(member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True, weights_only=True))
+        except OSError as error:  # URLError and timeouts among them
+            raise WeightsError(
+                f"weights {source.text!r} of {request.name} can't be had from {member.url} ({one_line(error)});"
+                f" ways out: --weights FILE of a copy, the file put into {torch.hub.get_dir()}/checkpoints,"
+                " or made up: --weights random:0"
+            ) from error
 
 
 @contextmanager

@@ -53,9 +53,9 @@ def parse_weights(text: str) -> WeightsSource:
             raise WeightsError(f"weights {text!r} need a seed, a whole number from 0 on: type random:0")
         return WeightsSource(kind="random", text=text, seed=int(seed))
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         return WeightsSource(kind="folder", text=text)
-    if path.exists():
+    if text and path.exists():
         return WeightsSource(kind="file", text=text)
     if not text or text.startswith(("/", "./", "../", "~")) or text.endswith(FILE_SUFFIXES):
         raise WeightsError(f"weights {text!r}: there is no such file or folder")
@@ -81,9 +81,9 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line that an error of another library says, short enough for a message."""
+    """The first sentence of what an error of another library says, short enough for a message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
