@@ -1,0 +1,108 @@
+"""A finished run on a split: scores, predictions, pictures, and the files that challenges ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from fouls.cache.store import Store
+from fouls.errors import RunError, SpecMismatchError
+from fouls.heads.coverage import Coverage
+from fouls.heads.data import load_samples
+from fouls.heads.predictions import Predictions
+from fouls.heads.report import SplitScores, score_all, write_confusions, write_predictions
+from fouls.heads.run import Run
+from fouls.heads.run_folder import write_json
+from fouls.heads.submissions import is_mvfoul, mvfoul_submission
+from fouls.manifests.table import tasks_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a run is worth on a split."""
+
+    split: str
+    num_samples: int
+    """Samples with features, labelled or not; all of them got predictions."""
+    scores: SplitScores
+    """Task → scores, see :func:`fouls.heads.metrics.score`."""
+    predictions: list[Predictions]
+    coverage: Coverage
+    files: list[Path]
+    """What was written into the run."""
+
+
+def evaluate(run: Run, store: Store, manifest: pa.Table, *, split: str) -> Evaluation:
+    """Measure a run on a split and write the result into its folder.
+
+    Written are ``predictions_<split>.parquet``, ``confusion_<task>_<split>.png``, for the tasks of MVFoul the official
+    prediction file ``mvfoul_<split>.json``, and ``metrics_<split>.json``, the last.
+
+    Args:
+        run: a finished run.
+        store: features of the same spec.
+        manifest: the labels; it may be another one than the run was trained with. A task that it lacks is not scored.
+        split: which samples. Those without labels get predictions and do not count in the scores.
+
+    Raises:
+        SpecMismatchError: the store has another spec.
+        ConfigError, ManifestError, StoreError: see :func:`fouls.heads.data.load_samples`.
+        RunError: the manifest has other classes, or the split no samples with features.
+    """
+    check_fingerprint(run, store)
+    check_classes(run, manifest)
+    pool = run.config.store.pool
+    samples, coverage = load_samples(store, manifest, pool=pool, tasks=run.tasks, splits=[split], need_labels=False)
+    predictions = run.predict_samples(samples)
+    scores = score_all(predictions)
+    files = [run.path / f"predictions_{split}.parquet"]
+    write_predictions(files[0], {split: predictions})
+    files += write_confusions(run.path, split, predictions, scores)
+    if is_mvfoul(run.tasks):
+        files.append(run.path / f"mvfoul_{split}.json")
+        write_json(files[-1], mvfoul_submission(predictions, split))
+    files.append(run.path / f"metrics_{split}.json")
+    write_json(files[-1], {"split": split, "samples": len(samples), "tasks": scores})
+    return Evaluation(
+        split=split,
+        num_samples=len(samples),
+        scores=scores,
+        predictions=predictions,
+        coverage=coverage,
+        files=files,
+    )
+
+
+def check_fingerprint(run: Run, store: Store) -> None:
+    """Refuse features that are not made like those that the run was trained on.
+
+    Raises:
+        SpecMismatchError: names the differing fields.
+    """
+    trained_on = run.config.store
+    if store.fingerprint == trained_on.fingerprint:
+        return
+    differences = trained_on.spec.differences(store.spec)
+    fields = ", ".join(f"{field} {there!r} instead of {here!r}" for field, (here, there) in differences.items())
+    raise SpecMismatchError(
+        f"{store.path} has other features than {run.path} was trained on ({fields}): give --features "
+        f"{trained_on.path}, or train a head on these"
+    )
+
+
+def check_classes(run: Run, manifest: pa.Table) -> None:
+    """Refuse a manifest that means something else by a task of the run.
+
+    Raises:
+        RunError: names the task and both lists of classes.
+    """
+    known = tasks_of(manifest)
+    for task in run.tasks:
+        classes = tuple(known.get(task.name, task.classes))
+        if classes != task.classes:
+            raise RunError(
+                f"task {task.name!r} has the classes {', '.join(classes)} in the manifest, but {run.path} was trained "
+                f"on {', '.join(task.classes)}: name another --manifest"
+            )

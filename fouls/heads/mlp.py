@@ -1,0 +1,52 @@
+"""``mlp``: hidden layers that all tasks share. Time is pooled first; views are pooled after the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from fouls.heads.head import Head, HeadConfig, MultiTaskHead, check_range
+from fouls.heads.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpConfig(HeadConfig):
+    """Options of ``mlp``."""
+
+    hidden: int = 512
+    """Width of the hidden layers."""
+    num_layers: int = 1
+    """Hidden layers."""
+    dropout: float = 0.3
+    """After every hidden layer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("hidden", self.hidden, 1, 65536)
+        check_range("layers", self.num_layers, 1, 16)
+        check_range("dropout", self.dropout, 0, 1, open_end=True)
+
+    def build(self, dim: int, tasks: Sequence[Task]) -> Head:
+        return MultiTaskHead(
+            self, dim, tasks, trunk=lambda width: (Mlp(width, self), self.hidden), time_first=True, dropout=self.dropout
+        )
+
+
+class Mlp(nn.Module):
+    """Linear → LayerNorm → GELU, with dropout between layers (the one after the last stands before the outputs)."""
+
+    def __init__(self, dim: int, config: MlpConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(config.num_layers):
+            width = config.hidden if index else dim
+            layers += [nn.Dropout(config.dropout)] if index else []
+            layers += [nn.Linear(width, config.hidden), nn.LayerNorm(config.hidden), nn.GELU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """From x (N, T, D) to (N, T, H); each step on its own, so the mask has no say."""
+        hidden: Tensor = self.layers(x)
+        return hidden

@@ -1,0 +1,122 @@
+"""Masked reductions: time steps to one vector a track, tracks to one vector a sample, and the standardising of inputs.
+
+What stands where a mask is false never changes a result, not even NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+TimePooling = Literal["mean", "std", "mean_std", "max"]
+ViewPooling = Literal["mean", "max", "attention"]
+
+_MIN_VARIANCE = 1e-12
+_CONSTANT = 1e-7
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the second last axis, where the mask is true.
+
+    Args:
+        x: (…, T, D)
+        mask: (…, T), true somewhere in every row.
+
+    Returns:
+        (…, D)
+    """
+    return x.masked_fill(~mask[..., None], 0.0).sum(dim=-2) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def masked_std(x: Tensor, mask: Tensor) -> Tensor:
+    """Standard deviation (of the population) over the second last axis, (…, D); 0 for a single step."""
+    variance = masked_mean((x - masked_mean(x, mask)[..., None, :]).square(), mask)
+    return variance.clamp(min=_MIN_VARIANCE).sqrt() * (variance > _MIN_VARIANCE)
+
+
+def masked_max(x: Tensor, mask: Tensor) -> Tensor:
+    """Maximum over the second last axis, (…, D)."""
+    return x.masked_fill(~mask[..., None], -torch.inf).amax(dim=-2)
+
+
+def pool_time(x: Tensor, mask: Tensor, kind: TimePooling) -> Tensor:
+    """Time steps (…, T, D) to one vector (…, D), or (…, 2 D) for ``mean_std``: the mean, then the spread in time."""
+    match kind:
+        case "mean":
+            return masked_mean(x, mask)
+        case "std":
+            return masked_std(x, mask)
+        case "mean_std":
+            return torch.cat([masked_mean(x, mask), masked_std(x, mask)], dim=-1)
+        case "max":
+            return masked_max(x, mask)
+
+
+def pooled_width(dim: int, kind: TimePooling) -> int:
+    """The width that :func:`pool_time` makes of D."""
+    return 2 * dim if kind == "mean_std" else dim
+
+
+class ViewPool(nn.Module):
+    """The tracks of a sample to one vector: ``mean``, ``max``, or ``attention``.
+
+    Attention is that of Ilse et al. 2018 (arXiv 1802.04712, equation 8): weights softmax(wᵀ tanh(V h)) over tracks.
+    """
+
+    def __init__(self, dim: int, kind: ViewPooling) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "attention":
+            hidden = max(16, min(128, dim // 4))
+            self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """From x (B, V, H) and mask (B, V) to (B, H)."""
+        if self.kind == "mean":
+            return masked_mean(x, mask)
+        if self.kind == "max":
+            return masked_max(x, mask)
+        x = x.masked_fill(~mask[..., None], 0.0)
+        scores = self.score(x)[..., 0].masked_fill(~mask, -torch.inf)  # (B, V)
+        weighted: Tensor = scores.softmax(dim=1)[..., None] * x
+        return weighted.sum(dim=1)
+
+
+class Standardise(nn.Module):
+    """x → (x − mean) / std with the mean and std of the train split; both are saved with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+
+    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set mean and std over all steps of some tracks; a feature that is constant is only moved.
+
+        Args:
+            batches: x (N, T, D) and mask (N, T).
+        """
+        count = 0
+        total, squares = (torch.zeros_like(self.mean, dtype=torch.float64) for _ in range(2))
+        shift: Tensor | None = None  # near the mean, so that the squares do not cancel
+        for x, mask in batches:
+            steps = x[mask].double()  # (n, D)
+            shift = steps.mean(dim=0) if shift is None else shift
+            count += len(steps)
+            total += (steps - shift).sum(dim=0)
+            squares += (steps - shift).square().sum(dim=0)
+        assert shift is not None
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        self.mean.copy_(mean + shift)
+        self.std.copy_(torch.where(std > _CONSTANT, std, 1.0))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """From x (N, T, D) and mask (N, T) to (N, T, D), 0 where the mask is false."""
+        return ((x - self.mean) / self.std).masked_fill(~mask[..., None], 0.0)

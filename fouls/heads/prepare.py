@@ -1,0 +1,137 @@
+"""Before training: features read, labels joined, splits made, options resolved. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from fouls import __version__
+from fouls.cache.store import Store
+from fouls.errors import ConfigError, RunError
+from fouls.heads.coverage import Coverage
+from fouls.heads.data import load_samples
+from fouls.heads.determinism import choose_device
+from fouls.heads.head import HeadConfig
+from fouls.heads.losses import LossConfig
+from fouls.heads.mlp import MlpConfig
+from fouls.heads.pool import choose_pool
+from fouls.heads.run_config import ManifestReference, RunConfig, StoreReference
+from fouls.heads.samples import Samples
+from fouls.heads.targets import has_label
+from fouls.heads.tasks import Task, tasks_to_train
+from fouls.heads.train import TrainConfig
+from fouls.manifests.table import fingerprint_of
+
+Indices = npt.NDArray[np.int64]
+"""Of samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What can be chosen about a run; what is left open is resolved from store and manifest."""
+
+    head: HeadConfig = field(default_factory=MlpConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    pool: str | None = None
+    """``None``: see :func:`fouls.heads.pool.choose_pool`."""
+    tasks: tuple[str, ...] = ()
+    """Empty: all tasks of the manifest."""
+    train_split: str = "train"
+    valid_split: str = "valid"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is known before training starts."""
+
+    config: RunConfig
+    coverage: Coverage
+    samples: Samples
+    """All that have features, of the splits for training."""
+    train: Indices
+    """Those to train on; each has a label."""
+    valid: Indices
+    """Those to watch, likewise; empty: no early stopping."""
+
+
+def prepare(store: Store, manifest: pa.Table, options: RunOptions, *, manifest_path: str | Path) -> Prepared:
+    """Read the features, join the labels, and resolve the options. Nothing is written.
+
+    Args:
+        store: the features.
+        manifest: a validated manifest.
+        options: what was chosen.
+        manifest_path: where the manifest was read from; it is noted in the run.
+
+    Raises:
+        ConfigError: options that can't work, alone or with this store or manifest.
+        RunError: no labelled sample with features to train on.
+        StoreError: a row that is said to be done is not finite.
+    """
+    tasks = tasks_to_train(manifest, options.tasks)
+    pool = choose_pool(store, options.pool, wants_time_steps=options.head.wants_time_steps)
+    device = choose_device(options.device)
+    splits = (options.train_split, options.valid_split)
+    samples, coverage = load_samples(store, manifest, pool=pool, tasks=tasks, splits=splits)
+    train, valid = split_samples(samples, tasks, options)
+    config = RunConfig(
+        head=options.head.resolved(samples.num_steps),
+        train=options.train,
+        loss=options.loss,
+        tasks=tasks,
+        store=StoreReference(
+            path=str(store.path),
+            fingerprint=store.fingerprint,
+            pool=pool,
+            pool_shape=store.pools[pool],
+            spec=store.spec,
+        ),
+        manifest=ManifestReference(path=str(manifest_path), fingerprint=fingerprint_of(manifest)),
+        train_split=options.train_split,
+        valid_split=options.valid_split,
+        device=str(device),
+        versions={"fouls": __version__, "torch": str(torch.__version__)},
+    )
+    return Prepared(config=config, coverage=coverage, samples=samples, train=train, valid=valid)
+
+
+def split_samples(samples: Samples, tasks: tuple[Task, ...], options: RunOptions) -> tuple[Indices, Indices]:
+    """The labelled samples to train on, and those to watch.
+
+    Raises:
+        ConfigError: a share is to be set aside although there is a valid split, or it leaves nothing.
+        RunError: there is nothing to train on, or a task has no labels there.
+    """
+    labelled = has_label(tasks, samples).numpy()
+    train = np.flatnonzero((samples.splits == options.train_split) & labelled)
+    valid = np.flatnonzero((samples.splits == options.valid_split) & labelled)
+    if options.train.valid_fraction:
+        if len(valid):
+            raise ConfigError(
+                f"valid fraction is {options.train.valid_fraction:g}, but the manifest has a split "
+                f"{options.valid_split!r} with {len(valid)} samples: leave --valid-fraction out"
+            )
+        train, valid = _set_aside(train, options.train.valid_fraction, options.train.seed)
+    for task in tasks:
+        if not has_label((task,), samples.select(train)).any():
+            raise RunError(
+                f"no sample of split {options.train_split!r} has features and a label of task {task.name!r}: name "
+                "another --train-split, or narrow the tasks with --task"
+            )
+    return train, valid
+
+
+def _set_aside(train: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """A share of the samples, at least one, drawn by the seed."""
+    count = max(1, round(fraction * len(train)))
+    if count >= len(train):
+        raise ConfigError(f"valid fraction {fraction:g} leaves none of the {len(train)} samples to train on")
+    order = np.random.default_rng(seed).permutation(len(train))
+    return np.sort(train[order[count:]]), np.sort(train[order[:count]])

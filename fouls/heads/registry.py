@@ -1,0 +1,49 @@
+"""The heads by name. A new one is a file with its config, and a line here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fouls.errors import ConfigError
+from fouls.heads.head import HeadConfig
+from fouls.heads.linear import LinearConfig
+from fouls.heads.mlp import MlpConfig
+from fouls.heads.tcn import TcnConfig
+
+HEADS: dict[str, type[HeadConfig]] = {
+    "linear": LinearConfig,
+    "mlp": MlpConfig,
+    "tcn": TcnConfig,
+}
+"""Name → the config that builds it."""
+
+
+def make_head_config(name: str, options: Mapping[str, Any]) -> HeadConfig:
+    """The config of a head, from its name and the options that were given.
+
+    Args:
+        name: a key of :data:`HEADS`.
+        options: field → value; ``None`` stands for the default of the head.
+
+    Raises:
+        ConfigError: no such head, an option that it does not have, or a value that is not allowed.
+    """
+    if name not in HEADS:
+        raise ConfigError(f"head {name!r} does not exist; there are {', '.join(HEADS)}")
+    given = {option: value for option, value in options.items() if value is not None}
+    known = {field.name for field in dataclasses.fields(HEADS[name])}
+    for option, value in given.items():
+        if option not in known:
+            others = [other for other in HEADS if option in {field.name for field in dataclasses.fields(HEADS[other])}]
+            readers = f"; {', '.join(others)} can" if others else ""
+            raise ConfigError(
+                f"head {name!r} can't use {option} = {value!r}{readers}; it has {', '.join(sorted(known))}"
+            )
+    return HEADS[name](**given)
+
+
+def head_name(config: HeadConfig) -> str:
+    """The name under which a config stands in :data:`HEADS`."""
+    return next(name for name, kind in HEADS.items() if kind is type(config))

@@ -1,0 +1,74 @@
+"""Which logits answer for which labels: one a sample, or one a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fouls.heads.losses import MISSING
+from fouls.heads.samples import Samples
+from fouls.heads.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The logits of one task beside the labels they answer for; N samples, or N frames."""
+
+    logits: Tensor
+    """(N, classes)"""
+    labels: Tensor
+    """(N,) int64, -1 where there is none."""
+    samples: Tensor
+    """(N,) index of the sample."""
+    tracks: Tensor | None = None
+    """(N,) index of the track, for frames."""
+    frames: Tensor | None = None
+    """(N,) native frame, for frames."""
+
+
+def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor) -> Answers:
+    """Match a head's output with the labels of a batch.
+
+    Args:
+        task: whose output it is.
+        logits: (B, classes), or (B, V, T, classes) for a task with a label a frame.
+        samples: where the labels are.
+        indices: (B,) the samples of the batch.
+    """
+    if not task.per_frame:
+        return Answers(logits=logits, labels=samples.labels[task.name][indices], samples=indices)
+    of_tracks = samples.frame_labels[task.name]
+    tracks = samples.tracks[indices]  # (B, V)
+    steps = of_tracks.steps[tracks.clamp(min=0)].masked_fill(tracks[..., None] < 0, -1)  # (B, V, F)
+    sample, view, frame = torch.nonzero(steps >= 0, as_tuple=True)
+    track = tracks[sample, view]
+    return Answers(
+        logits=logits[sample, view, steps[sample, view, frame]],
+        labels=of_tracks.labels[track, frame],
+        samples=indices[sample],
+        tracks=track,
+        frames=frame,
+    )
+
+
+def label_counts(task: Task, samples: Samples) -> Tensor:
+    """How many labels of each class there are in some samples, (classes,) int64."""
+    if task.per_frame:
+        labels = samples.frame_labels[task.name].labels[samples.tracks[samples.tracks >= 0]]
+    else:
+        labels = samples.labels[task.name]
+    return torch.bincount(labels[labels != MISSING].cpu(), minlength=len(task.classes))
+
+
+def has_label(tasks: tuple[Task, ...], samples: Samples) -> Tensor:
+    """Whether each sample carries a label of some task, (S,) bool."""
+    labelled = torch.zeros(len(samples), dtype=torch.bool, device=samples.tracks.device)
+    for task in tasks:
+        if task.per_frame:
+            tracks = (samples.frame_labels[task.name].labels != MISSING).any(dim=1)  # (U,)
+            labelled |= (tracks[samples.tracks.clamp(min=0)] & (samples.tracks >= 0)).any(dim=1)
+        else:
+            labelled |= samples.labels[task.name] != MISSING
+    return labelled

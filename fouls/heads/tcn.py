@@ -1,0 +1,129 @@
+"""``tcn``: dilated residual convolutions over the time steps of each track, for one class a sample or one a frame.
+
+The block is that of temporal convolutional networks (Bai et al. 2018, arXiv 1803.01271) with GroupNorm and GELU;
+the mask is multiplied in at every layer, as in MS-TCN (Abu Farha and Gall 2019, arXiv 1903.01945).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fouls.errors import ConfigError
+from fouls.heads.head import Head, HeadConfig, MultiTaskHead, check_range
+from fouls.heads.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class TcnConfig(HeadConfig):
+    """Options of ``tcn``."""
+
+    wants_time_steps: ClassVar[bool] = True
+
+    hidden: int = 256
+    """Feature maps of every block."""
+    num_blocks: int = 3
+    """Residual blocks; block i (0-based) has dilation 2^i."""
+    kernel_size: int = 3
+    """Time steps a convolution sees; odd."""
+    num_groups: int = 8
+    """Groups of GroupNorm; a divisor of ``hidden``."""
+    dropout: float = 0.3
+    """In every block, and before the outputs."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("hidden", self.hidden, 1, 65536)
+        check_range("blocks", self.num_blocks, 1, 16)
+        check_range("dropout", self.dropout, 0, 1, open_end=True)
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ConfigError(f"kernel size is {self.kernel_size}; it must be odd, such as 3")
+        if self.num_groups < 1 or self.hidden % self.num_groups:
+            raise ConfigError(f"hidden is {self.hidden}; it must be a multiple of the {self.num_groups} norm groups")
+
+    def resolved(self, num_steps: int) -> Self:
+        """The config for inputs of T steps: the mean over time, after the blocks, unless said otherwise.
+
+        Raises:
+            ConfigError: there is one step only.
+        """
+        if num_steps < 2:
+            raise ConfigError(
+                "head 'tcn' convolves over time, but these features have one time step a track: take a pool with "
+                "several (`fouls extract --pool temporal`, or --sampling dense), or --head mlp"
+            )
+        return dataclasses.replace(self, time_pooling=self.time_pooling or "mean")
+
+    def build(self, dim: int, tasks: Sequence[Task]) -> Head:
+        return MultiTaskHead(
+            self,
+            dim,
+            tasks,
+            trunk=lambda width: (Tcn(width, self), self.hidden),
+            time_first=False,
+            dropout=self.dropout,
+        )
+
+
+class Tcn(nn.Module):
+    """A stack of blocks with dilations 1, 2, 4, …"""
+
+    def __init__(self, dim: int, config: TcnConfig) -> None:
+        super().__init__()
+        widths = [dim, *[config.hidden] * config.num_blocks]
+        self.blocks = nn.ModuleList(
+            TcnBlock(width, config, dilation=2**index) for index, width in enumerate(widths[:-1])
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """From x (N, T, D), 0 where the mask (N, T) is false, to (N, T, H), 0 there too."""
+        x = x.transpose(1, 2)  # (N, D, T)
+        keep = mask[:, None, :].to(x.dtype)  # (N, 1, T)
+        for block in self.blocks:
+            x = block(x, keep)
+        return x.transpose(1, 2)
+
+
+class TcnBlock(nn.Module):
+    """convolution → GroupNorm → GELU → dropout, + the input (through 1 × 1 where widths differ), × mask."""
+
+    def __init__(self, dim: int, config: TcnConfig, *, dilation: int) -> None:
+        super().__init__()
+        padding = dilation * (config.kernel_size - 1) // 2
+        self.convolution = nn.Conv1d(dim, config.hidden, config.kernel_size, padding=padding, dilation=dilation)
+        self.norm = MaskedGroupNorm(config.num_groups, config.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.skip = nn.Conv1d(dim, config.hidden, 1) if dim != config.hidden else nn.Identity()
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        """From x (N, D, T) and keep (N, 1, T), 1 or 0, to (N, H, T)."""
+        y: Tensor = self.convolution(x)
+        y = self.dropout(F.gelu(self.norm(y, keep)))
+        masked: Tensor = (y + self.skip(x)) * keep
+        return masked
+
+
+class MaskedGroupNorm(nn.Module):
+    """GroupNorm whose mean and variance are of the steps that are there: ``nn.GroupNorm`` would count the padding."""
+
+    def __init__(self, num_groups: int, dim: int) -> None:
+        super().__init__()
+        self.num_groups = num_groups
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        """From x (N, H, T) and keep (N, 1, T) to (N, H, T)."""
+        grouped = x.reshape(len(x), self.num_groups, -1, x.shape[2])  # (N, groups, H / groups, T)
+        keep = keep[:, None]  # (N, 1, 1, T)
+        count = keep.sum(dim=(2, 3), keepdim=True) * grouped.shape[2]
+        centred = (grouped - (grouped * keep).sum(dim=(2, 3), keepdim=True) / count) * keep
+        variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
+        normal: Tensor = (centred * (variance + 1e-5).rsqrt()).flatten(1, 2)
+        return normal * self.weight[:, None] + self.bias[:, None]

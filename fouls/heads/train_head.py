@@ -1,0 +1,138 @@
+"""One run from start to end: train, measure, and write it all down."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from fouls.files import write_atomically
+from fouls.heads.coverage import Coverage
+from fouls.heads.determinism import deterministic
+from fouls.heads.figures import draw_curves
+from fouls.heads.head import Head
+from fouls.heads.predictions import Predictions, predict, reduced
+from fouls.heads.prepare import Prepared
+from fouls.heads.registry import head_name
+from fouls.heads.report import SplitScores, score_all, write_confusions, write_predictions
+from fouls.heads.run import Run
+from fouls.heads.run_folder import (
+    CONFIG,
+    CURVES,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    WEIGHTS,
+    create_folder,
+    save_weights,
+    write_json,
+)
+from fouls.heads.tally import EpochScores
+from fouls.heads.train import Fit, fit
+
+BySplit = dict[str, list[Predictions]]
+"""Split → predictions of each task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished run, and what was measured."""
+
+    run: Run
+    fit: Fit
+    metrics: dict[str, Any]
+    """What ``metrics.json`` holds."""
+
+    @property
+    def scores(self) -> dict[str, SplitScores]:
+        """Split → task → scores."""
+        scores: dict[str, SplitScores] = self.metrics["splits"]
+        return scores
+
+
+def train_head(
+    prepared: Prepared,
+    *,
+    out: str | Path = "runs",
+    name: str | None = None,
+    overwrite: bool = False,
+    on_epoch: Callable[[EpochScores], None] = lambda scores: None,
+) -> Trained:
+    """Train a head and write the run.
+
+    Args:
+        prepared: from :func:`prepare`.
+        out: where runs lie.
+        name: the run's; ``None``: ``<store>-<head>-<number>``.
+        overwrite: replace a run of this name.
+        on_epoch: called with the new line of the history after every epoch.
+
+    Raises:
+        RunError: the name is taken, or the loss does not stay finite.
+    """
+    config = prepared.config
+    device = torch.device(config.device)
+    default = f"{Path(config.store.path).resolve().name}-{head_name(config.head)}"
+    folder = create_folder(Path(out), name, default, overwrite=overwrite)
+    write_atomically(folder / CONFIG, config.to_json())
+    with SummaryWriter(str(folder)) as events, deterministic(config.train.seed, device):
+        head = config.build_head().to(device)
+        samples = reduced(head, prepared.samples.to(device))
+        train = samples.select(prepared.train)
+        valid = samples.select(prepared.valid) if len(prepared.valid) else None
+
+        def after_epoch(scores: EpochScores) -> None:
+            for column, value in scores.items():
+                events.add_scalar(column, value, int(scores["epoch"]))
+            on_epoch(scores)
+
+        result = fit(head, train, valid, config.tasks, config.train, config.loss, after_epoch)
+        predictions = {config.train_split: predict(head, train, config.tasks)}
+        if valid is not None:
+            predictions[config.valid_split] = predict(head, valid, config.tasks)
+    metrics = _metrics(head, result, predictions, prepared.coverage)
+    _write(folder, head, result, predictions, metrics)
+    return Trained(run=Run(path=folder, config=config, head=head), fit=result, metrics=metrics)
+
+
+def _metrics(head: Head, result: Fit, predictions: BySplit, coverage: Coverage) -> dict[str, Any]:
+    return {
+        "splits": {split: score_all(of_split) for split, of_split in predictions.items()},
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.history),
+        "stopped_early": result.stopped_early,
+        "parameters": sum(parameter.numel() for parameter in head.parameters()),
+        "labelled_samples": coverage.labelled,
+        "labelled_samples_without_features": coverage.missing,
+        "labelled_samples_with_some_videos_missing": coverage.partial,
+    }
+
+
+def _write(folder: Path, head: Head, result: Fit, predictions: BySplit, metrics: dict[str, Any]) -> None:
+    """Everything but the config, which is there already; what makes the run count as finished comes last."""
+    save_weights(folder / WEIGHTS, head)
+    write_atomically(folder / HISTORY, _history_csv(result.history))
+    write_predictions(folder / PREDICTIONS, predictions)
+    scores: dict[str, SplitScores] = metrics["splits"]
+    watched = scores[list(scores)[-1]]
+    chance = {task: of_task["chance"]["balanced_accuracy"] for task, of_task in watched.items() if of_task["labelled"]}
+    curves = draw_curves(result.history, result.best_epoch if len(scores) > 1 else None, chance, folder.name)
+    write_atomically(folder / CURVES, curves)
+    for split, of_split in predictions.items():
+        write_confusions(folder, split, of_split, scores[split])
+    write_json(folder / METRICS, metrics)
+
+
+def _history_csv(history: list[EpochScores]) -> bytes:
+    columns = list(dict.fromkeys(column for scores in history for column in scores))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**scores, "epoch": int(scores["epoch"])} for scores in history)
+    return text.getvalue().encode()
