@@ -1,0 +1,333 @@
+"""``fouls manifest build`` and ``fouls manifest show``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fouls.commands import console
+from fouls.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fouls.manifests.build import BuildReport
+    from fouls.manifests.summary import Summary
+
+app = typer.Typer(no_args_is_help=True, help="Make and look at manifests: the tables of videos, labels and splits.")
+
+
+class Format(StrEnum):
+    """What a manifest is built from; the names of :data:`fouls.manifests.builders.BUILDERS`."""
+
+    videos = "videos"
+    csv = "csv"
+    mvfoul = "mvfoul"
+    list = "list"
+
+
+FAILURES_SHOWN = 10
+CLASSES_SHOWN = 25
+
+_LABELS, _PATHS, _PROBING = "Labels and splits", "Where things are", "Probing"
+
+
+@app.command()
+def build(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files, as the format needs.")],
+    format_name: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="videos: a folder tree of media files; csv: a table with a column `path` and any other of a manifest; "
+            "mvfoul: split folders of SoccerNet-MVFoul; list: text files with `path label` a line.",
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Write manifests/NAME.parquet; default: the source's name.", rich_help_panel=_PATHS),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", help="Write this file instead.", rich_help_panel=_PATHS)
+    ] = None,
+    roots: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            metavar="FOLDER",
+            help="Folder below which listed paths lie, once or once a SOURCE; default: the list's own. (videos, csv, "
+            "list)",
+            rich_help_panel=_PATHS,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Task that the labels are of. In a csv also the column that holds them. (videos; csv; list: 'action' "
+            "by default)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    label_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            help="Path part that is the class: 'parent', or 'part:N', N counting the folders below the root from 0. "
+            "(videos)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    split_from: Annotated[
+        str | None,
+        typer.Option(metavar="PART", help="Path part that is the split, likewise. (videos)", rich_help_panel=_LABELS),
+    ] = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Split, once or once a SOURCE; default: read from a list's name. (csv, list)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    class_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TASK=]FILE",
+            help="File with one class name a line, in the order of the indices; default: the names found, sorted. "
+            "(videos, csv, list)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that probe; default: one a CPU.", rich_help_panel=_PROBING)
+    ] = None,
+    probe_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For one file.", rich_help_panel=_PROBING)
+    ] = 60.0,
+    reprobe: Annotated[
+        bool,
+        typer.Option(
+            "--reprobe", help="Probe all files, also those that the last build knows.", rich_help_panel=_PROBING
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Write a manifest: list the videos of SOURCE with labels and splits, and probe each (frames, fps, codec, hash).
+
+    Run it again after adding files: only what is new or changed is probed.
+
+    Examples:
+
+      fouls manifest build clips --format videos --task action --label-from parent --split-from part:0
+
+      fouls manifest build train_list.txt test_list.txt --format list --class-names classes.txt
+
+      fouls manifest build mvfouls/Train mvfouls/Valid mvfouls/Test --format mvfoul
+    """
+    from fouls.manifests.build import build_manifest, list_videos
+    from fouls.manifests.builders.listing import BuildOptions
+    from fouls.manifests.probing import ProbingOptions
+
+    probing = ProbingOptions(workers=workers, timeout_seconds=probe_timeout, reprobe=reprobe)
+    listing = list_videos(
+        format_name.value,
+        BuildOptions(
+            sources=tuple(sources),
+            roots=tuple(roots or ()),
+            task=task,
+            label_from=label_from,
+            split_from=split_from,
+            splits=tuple(splits or ()),
+            class_names=_class_name_files(class_names or []),
+        ),
+    )
+    report = build_manifest(listing, _target(name, out, listing.name), probing, console.progress)
+    if as_json:
+        typer.echo(json.dumps(_report_json(report), ensure_ascii=False, indent=2))
+    else:
+        _print_report(report)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _class_name_files(texts: list[str]) -> dict[str, Path]:
+    """``TASK=FILE`` or ``FILE`` → task (or ``""``) → file."""
+    files: dict[str, Path] = {}
+    for text in texts:
+        task, equals, file = text.partition("=")
+        task, file = (task, file) if equals and "/" not in task else ("", text)
+        if task in files:
+            raise ConfigError(f"--class-names is given twice{f' for task {task!r}' if task else ''}")
+        files[task] = Path(file)
+    return files
+
+
+def _target(name: str | None, out: Path | None, default_name: str) -> Path:
+    if out is not None and name is not None:
+        raise ConfigError("--name and --out both say where the manifest goes; give one")
+    if out is not None:
+        if out.suffix != ".parquet":
+            raise ConfigError(f"--out is {out}; it must be a file that ends in .parquet")
+        return out
+    name = name or default_name
+    if not name or "/" in name or name.startswith("."):
+        raise ConfigError(f"--name is {name!r}; it becomes manifests/NAME.parquet, so it must be a plain file name")
+    return Path("manifests") / f"{name}.parquet"
+
+
+def _report_json(report: BuildReport) -> dict[str, Any]:
+    return {
+        "manifest": str(report.path),
+        "rows": report.num_rows,
+        "probed": report.num_probed,
+        "hashed": report.num_hashed,
+        "reused": report.num_reused,
+        "removed": report.num_removed,
+        "failed": len(report.failures),
+        "failures": [{"path": path, "probe_error": error} for path, error in report.failures],
+        "notes": list(report.notes),
+    }
+
+
+def _print_report(report: BuildReport) -> None:
+    from fouls.manifests.summary import summarise
+    from fouls.manifests.table import read_manifest
+
+    for note in report.notes:
+        console.warn(note)
+    if report.num_removed:
+        console.warn(f"{report.num_removed:,} videos of the last build are not listed any more and are gone")
+    _print_splits(summarise(read_manifest(report.path)), title=str(report.path))
+    hashed = f" ({report.num_hashed:,} touched, the same bytes)" if report.num_hashed else ""
+    console.out.print(
+        f"{report.num_rows:,} videos: {report.num_probed:,} probed, {report.num_reused:,} unchanged{hashed}, "
+        f"{len(report.failures):,} could not be probed"
+    )
+    _print_failures(report.failures)
+    _print_next_step(report.path, usable=report.num_rows > len(report.failures))
+
+
+def _print_next_step(path: Path, *, usable: bool) -> None:
+    manifest = "" if path == Path("manifests") else f" --manifest {path}"
+    if usable:
+        console.next_step(f"fouls extract --backbone videomae{manifest}")
+    else:
+        console.next_step("no video can be used; mend the paths or files above and build again")
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="A manifest, or a folder of them.")] = Path(
+        "manifests"
+    ),
+    all_classes: Annotated[
+        bool,
+        typer.Option(
+            "--all", help=f"List every class and failure, not the first {CLASSES_SHOWN} and {FAILURES_SHOWN}."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Count a manifest by split, task and class, and list what could not be probed.
+
+    A sample counts once, however many views it has.
+    """
+    from fouls.manifests.summary import summarise
+    from fouls.manifests.table import manifest_files, read_manifest
+
+    table = read_manifest(path)
+    summary = summarise(table)
+    if as_json:
+        typer.echo(json.dumps(_summary_json(path, table, summary), ensure_ascii=False, indent=2))
+        return
+    files = manifest_files(path)
+    _print_splits(summary, title=str(path) if len(files) == 1 else f"{path} ({', '.join(file.name for file in files)})")
+    for task in summary.classes:
+        _print_classes(summary, task, None if all_classes else CLASSES_SHOWN)
+    _print_failures([(video, error) for _, video, error in summary.failures], None if all_classes else FAILURES_SHOWN)
+    _print_next_step(path, usable=table.num_rows > len(summary.failures))
+
+
+def _print_splits(summary: Summary, title: str) -> None:
+    tasks = list(summary.classes)
+    columns = ["split", "samples", "videos", "not probed", "hours", *tasks]
+    rows: list[list[object]] = [
+        [
+            name or "(none)",
+            split.num_samples,
+            split.num_videos,
+            split.num_failed,
+            split.duration_seconds / 3600,
+            *(split.num_labelled[task] for task in tasks),
+        ]
+        for name, split in summary.splits.items()
+    ]
+    if len(rows) > 1:
+        rows.append(["all", *(sum(row[column] for row in rows) for column in range(1, len(columns)))])  # type: ignore[misc]
+    console.table(f"{title}{'; below each task, the samples with a label' if tasks else ''}", columns, rows)
+
+
+def _print_classes(summary: Summary, task: str, limit: int | None) -> None:
+    splits = list(summary.splits)
+    counts = [(name, [by_split[split] for split in splits]) for name, by_split in summary.classes[task].items()]
+    shown = counts[:limit]
+    unit = "frames" if task in summary.frame_tasks else "samples"
+    console.table(
+        f"{task}: {unit} by class",
+        ["index", "class", *(split or "(none)" for split in splits)],
+        [[index, name, *row] for index, (name, row) in enumerate(shown)],
+    )
+    if len(shown) < len(counts):
+        console.out.print(f"… and {len(counts) - len(shown):,} more classes; --all lists them")
+
+
+def _print_failures(failures: Any, limit: int | None = FAILURES_SHOWN) -> None:
+    if not failures:
+        return
+    shown = failures[:limit]
+    console.table("could not be probed", ["video", "why"], shown)
+    if len(shown) < len(failures):
+        console.out.print(
+            f"… and {len(failures) - len(shown):,} more; `fouls manifest show --all` or --json lists them"
+        )
+
+
+def _summary_json(path: Path, table: pa.Table, summary: Summary) -> dict[str, Any]:
+    from fouls.manifests.table import fingerprint_of, root_of, tasks_of
+
+    root = root_of(table)
+    return {
+        "manifest": str(path),
+        "fingerprint": fingerprint_of(table),
+        "root": None if root is None else str(root),
+        "videos": table.num_rows,
+        "samples": sum(split.num_samples for split in summary.splits.values()),
+        "splits": {
+            name: {
+                "samples": split.num_samples,
+                "videos": split.num_videos,
+                "failed": split.num_failed,
+                "duration_seconds": split.duration_seconds,
+                "labelled": dict(split.num_labelled),
+            }
+            for name, split in summary.splits.items()
+        },
+        "tasks": {
+            task: {
+                "classes": tasks_of(table)[task],
+                "counts": {name: dict(by_split) for name, by_split in by_class.items()},
+                "unit": "frames" if task in summary.frame_tasks else "samples",
+            }
+            for task, by_class in summary.classes.items()
+        },
+        "failures": [
+            {"video_id": video_id, "path": video, "probe_error": error} for video_id, video, error in summary.failures
+        ],
+    }

@@ -1,0 +1,209 @@
+"""``csv``: tables with a column ``path`` and any other of a manifest, separated by commas, tabs or semicolons."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from fouls.errors import ConfigError, ManifestError
+from fouls.manifests.builders.listing import (
+    Builder,
+    BuildOptions,
+    Listing,
+    Row,
+    absolute,
+    class_names_of,
+    common_folder,
+    one_for_each,
+    read_lines,
+    resolved,
+    root_folders,
+)
+from fouls.manifests.class_names import are_numbers, encode_names, encode_numbers
+from fouls.manifests.schema import BASE_FIELDS, FRAME_LABEL_PREFIX, LABEL_PREFIX, is_url, label_tasks
+from fouls.manifests.splits import canonical_split
+from fouls.video.probe import Probe
+from fouls.video.types import VideoInfo
+
+_COLUMNS = tuple(field.name for field in BASE_FIELDS)
+_SEPARATORS = ",\t;"
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """One line: column → text, without surrounding white space."""
+
+    cells: Mapping[str, str]
+    root: Path
+    split: str
+    place: str
+
+    def text(self, column: str) -> str | None:
+        return self.cells.get(column) or None
+
+    def number(self, column: str, kind: Callable[[str], _Number]) -> _Number | None:
+        text = self.text(column)
+        try:
+            return None if text is None else kind(text)
+        except ValueError as error:
+            what = "an integer" if kind is int else "a number"
+            raise ManifestError(f"{self.place}, column {column!r}: {text!r} is not {what}") from error
+
+
+def collect(options: BuildOptions) -> Listing:
+    """List the rows of every source.
+
+    Raises:
+        ConfigError: the options don't fit each other.
+        ManifestError: a file can't be read, lacks ``path`` or the task's column, or a value has the wrong type.
+    """
+    sources = [absolute(source) for source in options.sources]
+    roots = root_folders(options) or [source.parent for source in sources]
+    splits = one_for_each([canonical_split(split) for split in options.splits], options, "--split")
+    splits = splits or [""] * len(sources)
+    records: list[_Record] = []
+    columns: dict[str, None] = {}
+    for source, root, split in zip(sources, roots, splits, strict=True):
+        header, lines = _read(source)
+        _check_header(header, source, options, split)
+        columns |= dict.fromkeys(header)
+        records += [_Record(cells=cells, root=root, split=split, place=place) for place, cells in lines]
+    label_columns = {task: LABEL_PREFIX + task for task in label_tasks(list(columns))}
+    if options.task is not None:
+        label_columns[options.task] = options.task
+    tasks, labels = _labels(records, label_columns, options)
+    rows = _rows(records, labels)
+    left_out = [column for column in columns if column not in _COLUMNS and column not in label_columns.values()]
+    notes = (f"columns left out, no columns of a manifest: {', '.join(left_out)}",) if left_out else ()
+    name = sources[0].stem if len(sources) == 1 else common_folder(source.parent for source in sources).name
+    return Listing(rows=tuple(rows), root=common_folder(roots), name=name, tasks=tasks, notes=notes)
+
+
+def _read(source: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """Header, and (place, column → text) a line."""
+    lines = [line + "\n" for line in read_lines(source)]
+    if not lines[0].strip():
+        raise ManifestError(f"{source}: an empty file, or an empty first line; it needs a header with a column 'path'")
+    separator = max(_SEPARATORS, key=lines[0].count)
+    reader = csv.reader(lines, delimiter=separator)
+    header = [column.strip() for column in next(reader)]
+    rows = []
+    for cells in reader:
+        place = f"{source}: line {reader.line_num}"
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise ManifestError(f"{place}: {len(cells)} fields, but the header has {len(header)}")
+        rows.append((place, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
+    if "path" in header and not rows:
+        raise ManifestError(f"{source}: a header and no line below it")
+    return header, rows
+
+
+def _check_header(header: Sequence[str], source: Path, options: BuildOptions, split: str) -> None:
+    for column, count in Counter(header).items():
+        if count > 1:
+            raise ManifestError(f"{source}: column {column!r} is there {count} times")
+        if column.startswith(FRAME_LABEL_PREFIX):
+            raise ManifestError(f"{source}: column {column!r}: a table with one line a video can't hold labels a frame")
+        suggestion = _misspelt(column)
+        if suggestion is not None and column != options.task:
+            raise ManifestError(f"{source}: column {column!r}: did you mean {suggestion!r}?")
+    if "path" not in header:
+        raise ManifestError(
+            f"{source}: no column 'path' (columns: {', '.join(header)}); lists without a header are --format list"
+        )
+    if options.task is not None and options.task not in header:
+        raise ManifestError(f"{source}: --task {options.task}: no such column (columns: {', '.join(header)})")
+    if options.task in _COLUMNS:
+        raise ConfigError(f"--task {options.task} is a column of its own meaning; rename it to label.{options.task}")
+    if split and "split" in header:
+        raise ConfigError(f"--split is given, but {source} has a column 'split'")
+
+
+def _misspelt(column: str) -> str | None:
+    """The column that was meant, where one is nearly hit."""
+    prefix, dot, task = column.partition(".")
+    if column in _COLUMNS or prefix + dot == LABEL_PREFIX:
+        return None
+    known = LABEL_PREFIX if dot else ""
+    close = difflib.get_close_matches(prefix + dot, [known] if known else _COLUMNS, n=1, cutoff=0.8)
+    return close[0] + task if close else None
+
+
+def _labels(
+    records: Sequence[_Record], columns: Mapping[str, str], options: BuildOptions
+) -> tuple[dict[str, tuple[str, ...]], list[dict[str, int | None]]]:
+    """Task → class names, and task → index a record."""
+    tasks: dict[str, tuple[str, ...]] = {}
+    labels: list[dict[str, int | None]] = [{} for _ in records]
+    if options.class_names and not columns:
+        raise ConfigError("--class-names: no label column; name one `label.TASK`, or give --task COLUMN")
+    for task, column in columns.items():
+        texts = [record.cells.get(column, "") for record in records]
+        encode = encode_numbers if are_numbers(texts) else encode_names
+        classes = class_names_of(task, list(columns), options)
+        places = [f"{record.place}, column {column!r}" for record in records]
+        names, indices = encode(texts, classes, places.__getitem__)
+        if names:
+            tasks[task] = names
+            for label, index in zip(labels, indices, strict=True):
+                label[task] = index
+    return tasks, labels
+
+
+def _rows(records: Sequence[_Record], labels: Sequence[Mapping[str, int | None]]) -> Iterator[Row]:
+    views: Counter[str | None] = Counter()
+    for record, label in zip(records, labels, strict=True):
+        path = record.text("path")
+        if path is None:
+            raise ManifestError(f"{record.place}, column 'path': empty")
+        sample_id, view = record.text("sample_id"), record.number("view", int)
+        if view is None:  # without numbers, views count in the order of their lines
+            view = views[sample_id] if sample_id is not None else 0
+        views[sample_id] += 1
+        yield Row(
+            path=resolved(path, record.root),
+            place=record.place,
+            video_id=record.text("video_id"),
+            sample_id=sample_id,
+            view=view,
+            view_kind=record.text("view_kind"),
+            replay_speed=record.number("replay_speed", float),
+            split=canonical_split(record.cells["split"]) if "split" in record.cells else record.split,
+            start_frame=record.number("start_frame", int),
+            stop_frame=record.number("stop_frame", int),
+            labels=label,
+            known=_known(record) if is_url(path) else None,
+        )
+
+
+def _known(record: _Record) -> Probe | None:
+    """What the table itself says about a video that is not a file here."""
+    num_frames, fps = record.number("num_frames", int), record.number("fps", float)
+    width, height = record.number("width", int), record.number("height", int)
+    if not (num_frames and fps and width and height):
+        return None
+    info = VideoInfo(
+        num_frames=num_frames,
+        fps=fps,
+        width=width,
+        height=height,
+        duration_seconds=record.number("duration_seconds", float) or num_frames / fps,
+        codec=record.text("codec") or "",
+    )
+    size_bytes, content_hash = record.number("size_bytes", int), record.text("content_hash")
+    return Probe(info=info, size_bytes=size_bytes, modified_ns=None, content_hash=content_hash, error=None)
+
+
+BUILDER = Builder(
+    collect=collect,
+    reads=frozenset({"roots", "task", "splits", "class_names"}),
+    summary="a table with a column `path` and any other column of a manifest",
+)
