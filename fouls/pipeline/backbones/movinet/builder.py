@@ -57,7 +57,7 @@ def build(request: BuildRequest) -> Net:
         name=name,
         num_frames=num_frames,
         preprocessing=_preprocessing(config),
-        module=module,
+        module=module.eval(),
         tokens=module,
         pools=_pools(module, config.head_width, num_frames),
         heads=("classifier",),
@@ -124,6 +124,9 @@ def _made_up(name: str, config: MoViNetConfig) -> MoViNet | StreamMoViNet:
 def _load(name: str, config: MoViNetConfig, source: WeightsSource) -> MoViNet | StreamMoViNet:
     """A net for as many classes as the weights have, or without a classifier where they have none."""
     state = read_tensors(source)
+    found = _recognise(state)
+    if found is not None and found != name.removesuffix("_relu6"):
+        raise WeightsError(f"weights {source.text!r} are those of {found}, not {name}: type --backbone {found}")
     classes = next((len(state[key]) for key in state if re.fullmatch(r"classifier\.3\..*\.bias", key)), NUM_CLASSES)
     with torch.device("meta"):
         net = _construct(name, config, classes)
@@ -131,6 +134,16 @@ def _load(name: str, config: MoViNetConfig, source: WeightsSource) -> MoViNet | 
         net.classifier = None
     load_state(net, state, source)
     return net
+
+
+def _recognise(state: Mapping[str, Tensor]) -> str | None:
+    """The net of which these are weights: the width of the last convolution tells the size."""
+    for stream, dims in (("", 3), ("_stream", 2)):
+        last = state.get(f"conv7.conv_1.conv{dims}d.weight")
+        for size, config in CONFIGS.items():
+            if last is not None and len(last) == config.head_width:
+                return f"movinet_{size}{stream}"
+    return None
 
 
 def _preprocessing(config: MoViNetConfig) -> PreprocessingSpec:

@@ -20,11 +20,12 @@ def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 class AveragePoolSame(nn.Module):
-    """Means over 3 × 3 pixels with stride 2 in the last two of five dimensions; padding is not counted."""
+    """Means over 3 × 3 pixels with stride 2 in the last two dimensions; padding is not counted."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(·, ·, ·, H, W) → (·, ·, ·, ⌈H / 2⌉, ⌈W / 2⌉)."""
+        """(…, H, W) → (…, ⌈H / 2⌉, ⌈W / 2⌉)."""
         height, width = x.shape[-2:]
         # An odd side has a pixel of padding at both ends, an even one only after: the window that ``ceil_mode`` cuts.
-        before = (0, height % 2, width % 2)
-        return F.avg_pool3d(x, (1, 3, 3), (1, 2, 2), before, ceil_mode=True, count_include_pad=False)
+        padding = (height % 2, width % 2)
+        out = F.avg_pool2d(x.flatten(0, -3), 3, 2, padding, ceil_mode=True, count_include_pad=False)
+        return out.view(*x.shape[:-2], *out.shape[-2:])
