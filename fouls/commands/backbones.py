@@ -41,7 +41,14 @@ def _facts(name: str, entry: BackboneEntry) -> dict[str, Any]:
 def _print_list(entries: dict[str, BackboneEntry]) -> None:
     columns = ["name", "dim", "frames", "size", "pools (the first is the default)", "weights"]
     rows = [
-        (name, entry.dim, entry.num_frames, entry.size, ", ".join(entry.pools), entry.weights or "none published")
+        (
+            name,
+            entry.dim,
+            entry.num_frames,
+            entry.size,
+            ", ".join(entry.pools),
+            entry.weights or f"a file: {entry.file_hint or 'yours'}",
+        )
         for name, entry in entries.items()
         if entry.alias_of is None
     ]
@@ -53,7 +60,7 @@ def _print_list(entries: dict[str, BackboneEntry]) -> None:
 
 
 def _print_one(name: str, entry: BackboneEntry) -> None:
-    named = [f"{text} (--pretrained-source {source})" for source, text in entry.sources.items()]
+    named = [f"{text or entry.file_hint} (--pretrained-source {source})" for source, text in entry.sources.items()]
     pools = [f"{pool} ({' × '.join(map(str, shape))})" for pool, shape in entry.pools.items()]
     rows = [
         ("dimension", str(entry.dim)),
@@ -61,7 +68,7 @@ def _print_one(name: str, entry: BackboneEntry) -> None:
         ("input", f"{entry.size} × {entry.size}"),
         ("pools", ", ".join(pools)),
         ("default pool", next(iter(entry.pools))),
-        ("default weights", entry.weights or "none: --weights is needed"),
+        ("default weights", entry.weights or f"none: --weights {entry.file_hint or 'FILE'}"),
         ("published weights", ", ".join(named) or "none"),
         ("licence of the weights", entry.licence or "not stated by their publisher"),
     ]

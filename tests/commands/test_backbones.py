@@ -34,6 +34,7 @@ def test_one_in_full():
     text = run("swin3d_b")
     assert "mean (1024), temporal (16 × 1024), logits (400)" in text
     assert "KINETICS400_V1 (--pretrained-source kinetics)" in text
+    assert "SlowFast's MVITv2_B_32x3 (.pyth) (--pretrained-source kinetics)" in run("mvit_v2_b")
     assert "CC BY-NC 4.0" in run("videomae")
 
 

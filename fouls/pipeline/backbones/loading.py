@@ -61,13 +61,14 @@ def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source:
     if source not in get_args(PretrainedSource):
         raise ConfigError(f"pretrained source is {source!r}; allowed: {', '.join(get_args(PretrainedSource))}")
     if source != "auto" and source not in entry.sources:
-        known = ", ".join(f"{key} ({value})" for key, value in entry.sources.items()) or "none"
+        known = ", ".join(f"{key} ({value or entry.file_hint})" for key, value in entry.sources.items()) or "none"
         raise BackboneError(f"there are no weights of {name} pretrained on {source}; there are: {known}")
     if weights is None:
         published = entry.weights if source == "auto" else entry.sources[source]
         if published is None:
+            file = entry.file_hint or "FILE"
             raise WeightsError(
-                f"no weights of {name} are published: give --weights FILE, or made up: --weights random:0"
+                f"no weights of {name} to download: give --weights {file}, or made up: --weights random:0"
             )
         return WeightsSource(kind="name", text=published)
     parsed = parse_weights(weights)

@@ -7,7 +7,7 @@ before a backbone is built.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -35,8 +35,10 @@ class BackboneEntry:
     """Name → shape of a row's feature; the first is the default."""
     weights: str | None = None
     """The published weights that are used where none are named; ``None`` where none are published."""
-    sources: dict[str, str] = field(default_factory=dict)
-    """What ``--pretrained-source`` names: kinetics | imagenet → published weights."""
+    sources: Mapping[str, str | None] = field(default_factory=dict)
+    """What ``--pretrained-source`` names: kinetics | imagenet → published weights; ``None``: to be given as a file."""
+    file_hint: str | None = None
+    """Which file to give, where no published weights can be downloaded."""
     licence: str | None = None
     """Of the weights; ``None`` where their publisher states none."""
     alias_of: str | None = None
@@ -70,15 +72,32 @@ def _videomae(size: str, dim: int, alias_of: str | None = None) -> BackboneEntry
     )
 
 
-def _mvit(alias_of: str | None = None) -> BackboneEntry:
+_VIDEOMAE_GIANT = BackboneEntry(
+    build="fouls.pipeline.backbones.videomae:build",
+    dim=1408,
+    num_frames=16,
+    size=224,
+    pools={"mean": (1408,), "fc_norm": (1408,), "temporal": (8, 1408), "tokens": (2048, 1408), "logits": (400,)},
+    sources={"kinetics": None},
+    file_hint="VideoMAEv2's vit_g_hybrid_*.pth",
+)
+
+
+def _mvit(
+    num_frames: int = 16,
+    weights: str | None = "KINETICS400_V1",
+    file_hint: str | None = None,
+    alias_of: str | None = None,
+) -> BackboneEntry:
     return BackboneEntry(
         build="fouls.pipeline.backbones.mvit:build",
         dim=768,
-        num_frames=16,
+        num_frames=num_frames,
         size=224,
-        pools={"cls": (768,), "mean": (768,), "temporal": (8, 768), "logits": (400,)},
-        weights="KINETICS400_V1",
-        sources={"kinetics": "KINETICS400_V1"},
+        pools={"cls": (768,), "mean": (768,), "temporal": (num_frames // 2, 768), "logits": (400,)},
+        weights=weights,
+        sources={"kinetics": weights},
+        file_hint=file_hint,
         alias_of=alias_of,
     )
 
@@ -102,9 +121,11 @@ BACKBONES: dict[str, BackboneEntry] = {
     "videomae_base": _videomae("base", 768),
     "videomae_large": _videomae("large", 1024),
     "videomae_huge": _videomae("huge", 1280),
+    "videomae_giant": _VIDEOMAE_GIANT,
     "mvit": _mvit(alias_of="mvit_v2_s"),
     "mvit_v1_b": _mvit(),
     "mvit_v2_s": _mvit(),
+    "mvit_v2_b": _mvit(32, weights=None, file_hint="SlowFast's MVITv2_B_32x3 (.pyth)"),
     "swin3d_t": _swin3d(768),
     "swin3d_s": _swin3d(768),
     "swin3d_b": _swin3d(1024, imagenet="KINETICS400_IMAGENET22K_V1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from fouls.errors import FoulsError, WeightsError
 from fouls.pipeline.backbones.weights import WeightsSource, list_names, one_line
+
+WRAPPERS = ("model", "module", "state_dict", "model_state")
+"""Under which training scripts save a state dict."""
 
 
 def read_tensors(source: WeightsSource) -> dict[str, Tensor]:
@@ -25,10 +29,12 @@ def read_tensors(source: WeightsSource) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return as_fp32(load_file(source.path))
-        plain = torch.load(source.path, map_location="cpu", weights_only=True)
-    if not isinstance(plain, dict) or not plain or not all(isinstance(value, Tensor) for value in plain.values()):
-        raise WeightsError(f"weights {source.text!r} hold no state dict (name → tensor)")
-    return as_fp32(plain)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # training scripts save their arguments beside
+            plain = torch.load(source.path, map_location="cpu", weights_only=True)
+    for candidate in (plain, *(plain.get(key) for key in WRAPPERS if isinstance(plain, dict))):
+        if isinstance(candidate, dict) and candidate and all(isinstance(value, Tensor) for value in candidate.values()):
+            return as_fp32(candidate)
+    raise WeightsError(f"weights {source.text!r} hold no state dict (name → tensor), alone or as {', '.join(WRAPPERS)}")
 
 
 def as_fp32(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -20,13 +20,19 @@ from fouls.pipeline.backbones.weights import one_line, seeded
 DOWNLOAD_TIMEOUT_SECONDS = 10.0
 
 
-def load_net(request: BuildRequest, construct: Callable[..., nn.Module], published: Any) -> nn.Module:
+def load_net(
+    request: BuildRequest,
+    construct: Callable[..., nn.Module],
+    published: Any,
+    convert: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
+) -> nn.Module:
     """One of torchvision's nets with the weights that are asked for.
 
     Args:
         request: what to build.
         construct: torchvision's builder, e.g. ``mvit_v2_s``; its classifier is the child ``head``.
-        published: torchvision's enum of weights, e.g. ``MViT_V2_S_Weights``.
+        published: torchvision's enum of weights, e.g. ``MViT_V2_S_Weights``; ``None`` where it has none.
+        convert: from the names of a file to torchvision's.
 
     Returns:
         The net; ``head`` is ``None`` where the weights have no classifier.
@@ -40,7 +46,7 @@ def load_net(request: BuildRequest, construct: Callable[..., nn.Module], publish
             return construct()
     if source.kind == "folder":
         raise WeightsError(f"weights {source.text!r} are a folder; {request.name} reads a .pth or .safetensors file")
-    state = read_tensors(source) if source.kind == "file" else _download(request, published)
+    state = convert(read_tensors(source)) if source.kind == "file" else _download(request, published)
     # the classifier's last tensor tells how many classes it has
     classes = next((len(tensor) for name, tensor in state.items() if _is_head(name) and tensor.ndim == 1), None)
     with torch.device("meta"):
@@ -71,11 +77,12 @@ def _is_head(name: str) -> bool:
 
 def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:
     source = request.source
-    names = {member.name: member for member in published}
-    member = names.get(source.text.removeprefix(f"{published.__name__}."))
+    names = {member.name: member for member in published or ()}
+    member = names.get(source.text.rpartition("_Weights.")[2])
     if member is None:
         raise WeightsError(
-            f"weights {source.text!r} are no file and not published for {request.name}; there are: {', '.join(names)}"
+            f"weights {source.text!r} are no file and not published for {request.name};"
+            f" there are: {', '.join(names) or 'none'}"
         )
     with reading(source):
         try:

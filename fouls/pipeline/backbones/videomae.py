@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fouls.cache.spec import PreprocessingSpec
@@ -25,8 +26,9 @@ from fouls.pipeline.backbones.hub import (
 )
 from fouls.pipeline.backbones.pooling import mean, mean_pool, temporal_pool, token_pool
 from fouls.pipeline.backbones.registry import BuildRequest
-from fouls.pipeline.backbones.tensors import read_tensors, reading
-from fouls.pipeline.backbones.weights import seeded
+from fouls.pipeline.backbones.tensors import check_shapes, read_tensors, reading
+from fouls.pipeline.backbones.videomae_original import LAYER_NORM_EPS, config_values, convert, is_original
+from fouls.pipeline.backbones.weights import WeightsSource, seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,11 +52,14 @@ SIZES = {
     "videomae_base": Size(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
     "videomae_large": Size(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
     "videomae_huge": Size(hidden_size=1280, num_hidden_layers=32, num_attention_heads=16, intermediate_size=5120),
+    "videomae_giant": Size(
+        hidden_size=1408, num_hidden_layers=40, num_attention_heads=16, intermediate_size=6144, patch_size=14
+    ),
 }
 
 
 def build(request: BuildRequest) -> Net:
-    """Build VideoMAE from a hub id, a folder or a file of the hub's format, or with made-up weights.
+    """Build VideoMAE from a hub id, a folder, a file (of the hub's format or another), or with made-up weights.
 
     The checkpoint's own config decides its shape; only a name with a size asks for that size.
 
@@ -68,12 +73,36 @@ def build(request: BuildRequest) -> Net:
         with seeded(source.seed):
             return _net(request, _classifier_class()(config), preprocessing=None)
     if source.kind == "file":
-        folder: Path = source.path.parent
-        where: Any = read_tensors(source)
-    else:
-        folder = where = checkpoint_folder(source)
+        return _from_file(request)
+    folder = checkpoint_folder(source)
     config = _read_config(request, folder)
-    model = load_pretrained(_classifier_class(), source, where, config, HEADS)
+    model = load_pretrained(_classifier_class(), source, folder, config, HEADS)
+    return _net(request, model, preprocessing=read_preprocessing(folder, source))
+
+
+def _from_file(request: BuildRequest) -> Net:
+    """A file in the hub's format or another; what ``config.json`` beside it says goes before what can be inferred."""
+    source = request.source
+    folder, state = source.path.parent, read_tensors(source)
+    original = is_original(state)
+    has_config = (folder / "config.json").exists()
+    positions = None
+    if original:
+        state = convert(state)
+        positions = state.pop("pos_embed", None)
+    if has_config or not original:
+        config = _read_config(request, folder)
+    else:
+        with reading(source):
+            config = _config_class()(**config_values(state))
+        _check_size(request, config)
+    if original:
+        config.layer_norm_eps = LAYER_NORM_EPS
+    model: Any = load_pretrained(_classifier_class(), source, state, config, HEADS)
+    if original and model.fc_norm is not None:
+        model.fc_norm.eps = LAYER_NORM_EPS
+    if positions is not None:
+        _check_positions(source, positions, model.videomae.embeddings.position_embeddings)
     return _net(request, model, preprocessing=read_preprocessing(folder, source))
 
 
@@ -96,16 +125,18 @@ def _classifier_class() -> Any:
     return VideoMAEForVideoClassification
 
 
-def _config(size: Size) -> Any:
+def _config_class() -> Any:
     from transformers import VideoMAEConfig
 
-    return VideoMAEConfig(**asdict(size), num_labels=400)
+    return VideoMAEConfig
+
+
+def _config(size: Size) -> Any:
+    return _config_class()(**asdict(size), num_labels=400)
 
 
 def _read_config(request: BuildRequest, folder: Path) -> Any:
     """The checkpoint's config, or for a file without one that of the size that was asked for."""
-    from transformers import VideoMAEConfig
-
     source, path = request.source, folder / "config.json"
     if source.kind == "file" and not path.exists():
         return _config(SIZES[request.entry.alias_of or request.name])
@@ -113,15 +144,26 @@ def _read_config(request: BuildRequest, folder: Path) -> Any:
     if model_type != "videomae":
         raise WeightsError(f"weights {source.text!r} are of a {model_type!r} model; {request.name} needs 'videomae'")
     with reading(source):
-        config = VideoMAEConfig.from_pretrained(folder, local_files_only=True)
-    if request.entry.alias_of is None and resolved_name(config) != request.name:
-        raise WeightsError(
-            f"weights {source.text!r} are {resolved_name(config)}, not {request.name};"
-            " --backbone videomae takes any size"
-        )
+        config = _config_class().from_pretrained(folder, local_files_only=True)
+    _check_size(request, config)
     if not isinstance(config.image_size, int) or not isinstance(config.patch_size, int):
         raise WeightsError(f"weights {source.text!r}: image and patch must be square, one number each")
     return config
+
+
+def _check_size(request: BuildRequest, config: Any) -> None:
+    if request.entry.alias_of is None and resolved_name(config) != request.name:
+        raise WeightsError(
+            f"weights {request.source.text!r} are {resolved_name(config)}, not {request.name};"
+            " --backbone videomae takes any size"
+        )
+
+
+def _check_positions(source: WeightsSource, positions: Tensor, table: Tensor) -> None:
+    """The net makes the sine-cosine table itself; positions that were learned would be lost."""
+    check_shapes(source, {"pos_embed": (positions.shape, table.shape)})
+    if not torch.allclose(positions, table, atol=1e-3):
+        raise WeightsError(f"weights {source.text!r} have learned positions; VideoMAE has the sine-cosine table")
 
 
 def _net(request: BuildRequest, model: nn.Module, preprocessing: PreprocessingSpec | None) -> Net:

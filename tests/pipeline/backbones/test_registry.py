@@ -66,5 +66,5 @@ def test_adding_a_backbone_as_the_docs_say(monkeypatch, tmp_path):
     loaded = load_backbone("patches", weights=str(tmp_path / "patches.safetensors"))
     assert loaded.weights.sha256 == made_up.weights.sha256
     assert loaded.weights.random_seed is None
-    with pytest.raises(WeightsError, match="no weights of patches are published: give --weights FILE"):
+    with pytest.raises(WeightsError, match="no weights of patches to download: give --weights FILE"):
         load_backbone("patches")
