@@ -1,0 +1,107 @@
+"""``decord``: where its wheel exists. It is used for the files whose frames it numbers right, and refuses the others.
+
+decord 0.6 seeks by counting packets. Where a key frame is stored before frames that are shown earlier (open groups of
+pictures: HEVC as x265 writes it by default), where a format stores no times (AVI with B-frames), or in MPEG
+transport streams it hands out a frame beside the one that was asked for, and says nothing. In such a file it is never
+asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fouls.errors import ConfigError, VideoError
+from fouls.video.frame_index import FrameIndex, index_of
+from fouls.video.types import Frame, check_indices
+
+SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
+"""Formats in which decord's first frame is the first frame."""
+NO_REPEATS = "0.0000001"
+"""Share of frames that decord may replace by another when it can't decode them; 0 would mean any number."""
+
+
+class DecordReader:
+    """Reads frame by frame: as fast as in batches, and an error costs no frame before it.
+
+    Args:
+        path: a file.
+
+    Raises:
+        VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where decord would not give the
+            right frames.
+        ConfigError: decord is not installed.
+    """
+
+    decoder = "decord"
+
+    def __init__(self, path: str) -> None:
+        try:
+            import decord
+        except ImportError as error:
+            raise ConfigError(
+                f"decoder 'decord' can't be loaded ({error}); it has wheels for x86-64 only: use --decoder pyav"
+            ) from None
+        decord.logging.set_level(decord.logging.QUIET)
+        index = index_of(path)
+        self.info = index.info
+        self._last_good: int | None = None
+        try:
+            self._reader: Any = decord.VideoReader(path, num_threads=1, fault_tol=NO_REPEATS)
+            counted = len(self._reader)
+        except Exception as error:  # decord raises what it likes
+            raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
+        refusal = _refusal(index, counted)
+        if refusal is not None:
+            raise VideoError("unreadable", f"decord {refusal}; PyAV reads it", decoder=self.decoder)
+
+    def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
+        """See :meth:`fouls.video.types.VideoReader.read`."""
+        check_indices(indices, self.info.num_frames)
+        for number in indices.tolist():
+            try:
+                frame: Frame = self._reader.get_batch([number]).asnumpy()[0]
+            except Exception as error:  # decord raises what it likes
+                raise self._error(f"at frame {number}: {_one_line(error)}") from None
+            if frame.shape != (self.info.height, self.info.width, 3):
+                raise self._error(f"frame {number} has shape {frame.shape}")
+            self._last_good = number
+            yield frame
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _error(self, message: str) -> VideoError:
+        return VideoError("decode_error", message, decoder=self.decoder, last_good_frame=self._last_good)
+
+
+def _refusal(index: FrameIndex, counted: int) -> str | None:
+    """Why decord is not to be trusted with a file; ``None`` where it is."""
+    if index.container not in SEEKABLE:
+        return f"loses frames in {index.container}"
+    if counted != index.info.num_frames:
+        return f"counts {counted} frames where there are {index.info.num_frames}"
+    if index.has_open_groups and len(index.keys) > 1:
+        return "mixes up frames in it (key frames that are not stored in the order in which they are shown)"
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    """decord's message without times, places in C++ and stack trace."""
+    message = str(error).partition("\n")[0]
+    message = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", message)
+    return re.sub(r"Check failed: .* \(.* vs\. .*?\) ", "", message) or type(error).__name__

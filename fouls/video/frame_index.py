@@ -1,0 +1,184 @@
+"""Which frames a file has, found by reading its packets without decoding them.
+
+The index is what frame numbers mean: frame 0 is the one shown first. Every decoder follows it, or refuses the file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import dropwhile
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from fouls.errors import VideoError
+from fouls.video.types import VideoInfo
+
+NOT_A_NUMBER = -(2**63)
+"""Stands for a timestamp that a packet does not have."""
+CACHED_INDEXES = 16
+"""A long video is read in many pieces; its packets are read once for all of them in a process."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameIndex:
+    """The frames of the best video stream of a file, in the order in which they are shown."""
+
+    info: VideoInfo
+    container: str
+    """FFmpeg's names of the format, as in ``mov,mp4,m4a,3gp,3g2,mj2``."""
+    stream: int
+    """Number of the stream in the file."""
+    timestamps: npt.NDArray[np.int64] | None
+    """When each frame is shown, ascending, in the stream's time base; ``None`` where the file doesn't say.
+
+    AVI never says: it stores no times, and those that FFmpeg makes up are wrong where there are B-frames.
+    """
+    keys: npt.NDArray[np.int64]
+    """Numbers of the frames where decoding may begin, ascending; frames shown before such a frame may come after it."""
+    key_decode_times: npt.NDArray[np.int64]
+    """Of each of ``keys``, in the stream's time base."""
+    is_reordered: bool
+    """Whether frames are stored in another order than shown."""
+    has_open_groups: bool
+    """Whether, somewhere, frames stored after a key frame are shown before it, or there is no telling."""
+
+    def number_at(self, timestamp: int | None) -> int | None:
+        """The frame that is shown at a time; ``None`` where there is none."""
+        if timestamp is None or self.timestamps is None:
+            return None
+        number = int(np.searchsorted(self.timestamps, timestamp))
+        return number if number < len(self.timestamps) and self.timestamps[number] == timestamp else None
+
+    def key_before(self, number: int) -> int:
+        """Position in ``keys`` of the last key frame that is not after frame ``number``."""
+        return max(0, int(np.searchsorted(self.keys, number, side="right")) - 1)
+
+
+def index_of(path: str) -> FrameIndex:
+    """Read the index of a file, or take the one that was read before, where the file is still the same.
+
+    Raises:
+        VideoError: ``unreadable``, ``no_video_stream``, ``too_short`` without any frame, or ``decode_error`` when the
+            first frame can't be decoded.
+    """
+    if "://" in path:
+        return _read_index(path, None, None)
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise VideoError("unreadable", reason(error)) from None
+    return _read_index(path, status.st_size, status.st_mtime_ns)
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a media file.
+
+    Raises:
+        VideoError: ``unreadable``.
+    """
+    try:
+        return av.open(path if "://" in path else f"file:{path}")
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError("unreadable", reason(error)) from None
+
+
+def reason(error: Exception) -> str:
+    """What the system or FFmpeg says, without its numbers and without the path: who has many videos knows which."""
+    message: str = getattr(error, "strerror", None) or str(error)
+    return message[:1].lower() + message[1:]
+
+
+@lru_cache(maxsize=CACHED_INDEXES)
+def _read_index(path: str, _size: int | None, _modified_ns: int | None) -> FrameIndex:
+    with open_container(path) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+            raise VideoError("no_video_stream", "no video stream")
+        try:
+            packets, first = _read_packets(container, stream)
+        except av.FFmpegError as error:
+            raise VideoError("unreadable", reason(error)) from None
+        if not packets:
+            raise VideoError("too_short", "no frames")
+        if first is None:
+            raise VideoError("decode_error", "not one frame can be decoded")
+        return _index(container, stream, packets, first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    shown: int
+    decoded: int
+    is_key: bool
+
+
+def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[list[_Packet], VideoFrame | None]:
+    """The packets that become frames, in the order of the file, and the first frame that comes out."""
+    stream.thread_type = "NONE"
+    first = None
+    packets = []
+    for packet in container.demux(stream):
+        if first is None:
+            first = _decode_one(packet)
+        if packet.size and not packet.is_discard:
+            packets.append(_Packet(_or_none(packet.pts), _or_none(packet.dts), packet.is_keyframe))
+    return _decodable(packets), first
+
+
+def _decode_one(packet: Packet[VideoStream]) -> VideoFrame | None:
+    try:
+        return next(iter(packet.decode()), None)
+    except av.FFmpegError:
+        return None
+
+
+def _or_none(timestamp: int | None) -> int:
+    return NOT_A_NUMBER if timestamp is None else timestamp
+
+
+def _decodable(packets: list[_Packet]) -> list[_Packet]:
+    """Without what refers to frames before the beginning, where a recording was cut in the middle of a group."""
+    kept = list(dropwhile(lambda packet: not packet.is_key, packets)) or packets
+    return [packet for packet in kept if packet.shown == NOT_A_NUMBER or packet.shown >= kept[0].shown]
+
+
+def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet], first: VideoFrame) -> FrameIndex:
+    shown = np.array([packet.shown for packet in packets], dtype=np.int64)
+    order = np.argsort(shown, kind="stable")
+    numbers = np.empty(len(packets), dtype=np.int64)  # of the frame that each packet becomes
+    numbers[order] = np.arange(len(packets))
+    timestamps = shown[order]
+    is_reordered = bool((np.diff(shown) < 0).any())
+    is_known = bool(timestamps[0] != NOT_A_NUMBER and (np.diff(timestamps) > 0).all())
+    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+        is_known = False
+    key_packets = np.flatnonzero([packet.is_key for packet in packets])
+    by_number = key_packets[np.argsort(numbers[key_packets])]
+    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    is_turned = first.rotation % 180 == 90
+    return FrameIndex(
+        info=VideoInfo(
+            num_frames=len(packets),
+            fps=fps,
+            width=first.height if is_turned else first.width,
+            height=first.width if is_turned else first.height,
+            duration_seconds=len(packets) / fps if fps else 0.0,
+            codec=stream.codec_context.codec.canonical_name,
+        ),
+        container=container.format.name,
+        stream=stream.index,
+        timestamps=timestamps if is_known else None,
+        keys=numbers[by_number],
+        key_decode_times=np.array([packets[packet].decoded for packet in by_number], dtype=np.int64),
+        is_reordered=is_reordered or not is_known,
+        has_open_groups=not is_known or bool((numbers[key_packets] != key_packets).any()),
+    )
