@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fouls.video.probe import Probe
@@ -16,14 +17,14 @@ def journal_path(manifest: Path) -> Path:
     return manifest.with_name(f".{manifest.stem}.probes.jsonl")
 
 
-def append_probes(manifest: Path, probes: Mapping[str, Probe]) -> None:
-    """Add a line for each probed file."""
+@contextmanager
+def open_journal(manifest: Path) -> Iterator[Callable[[str, Probe], None]]:
+    """Gives a function that adds a line for a path and what was found there."""
     journal = journal_path(manifest)
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    with journal.open("a", encoding="utf-8", buffering=1) as file:
         file.write("\n")  # the line before may have been cut off
-        for path, probe in probes.items():
-            file.write(json.dumps({"path": path, **dataclasses.asdict(probe)}) + "\n")
+        yield lambda path, probe: print(json.dumps({"path": path, **dataclasses.asdict(probe)}), file=file)
 
 
 def read_journal(manifest: Path) -> dict[str, Probe]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from fouls.errors import ConfigError
 from fouls.manifests.builders.listing import Row
-from fouls.manifests.journal import append_probes, read_journal
+from fouls.manifests.journal import open_journal, read_journal
 from fouls.manifests.schema import PROBE_COLUMNS, is_url
 from fouls.manifests.table import absolute_paths
 from fouls.video.probe import Probe, hash_file, probe_files
@@ -27,8 +27,8 @@ ProgressBar = Callable[[str, int, str], AbstractContextManager[Callable[[int], N
 SEGMENT_ERROR = "too_short: segment beyond the end"
 """How the error of a row begins whose file is sound, but shorter than the row's segment."""
 
-_FILES_PER_COMMIT = 512
-"""Files probed between two writes of the journal."""
+_FILES_IN_FLIGHT = 8192
+"""Files handed to the processes at a time: bounds what waits in memory."""
 _PASSING = ("timeout", "decoder_crashed")
 _UNPROBED_URL = (
     "unreadable: URLs are not probed; give num_frames, fps, width and height in a table (--format csv), or download it"
@@ -193,16 +193,16 @@ def _probe(paths: Sequence[str], manifest: Path, options: ProbingOptions, progre
     if not paths:
         return {}
     probes: dict[str, Probe] = {}
-    with progress("probing", len(paths), "files") as advance:
-        for start in range(0, len(paths), _FILES_PER_COMMIT):
-            batch = paths[start : start + _FILES_PER_COMMIT]
+    with progress("probing", len(paths), "files") as advance, open_journal(manifest) as note:
+
+        def done(path: str, probe: Probe) -> None:
+            note(path, probe)
+            advance(1)
+
+        for start in range(0, len(paths), _FILES_IN_FLIGHT):
+            batch = paths[start : start + _FILES_IN_FLIGHT]
             found = probe_files(
-                batch,
-                workers=options.num_workers,
-                timeout_seconds=options.timeout_seconds,
-                on_done=lambda *_: advance(1),
+                batch, workers=options.num_workers, timeout_seconds=options.timeout_seconds, on_done=done
             )
-            fresh = dict(zip(batch, found, strict=True))
-            append_probes(manifest, fresh)
-            probes |= fresh
+            probes |= zip(batch, found, strict=True)
     return probes

@@ -12,7 +12,7 @@ import pytest
 from fouls.errors import ConfigError, ManifestError
 from fouls.manifests.build import BuildReport, build_manifest, list_videos
 from fouls.manifests.builders.listing import BuildOptions
-from fouls.manifests.journal import append_probes, journal_path
+from fouls.manifests.journal import journal_path, open_journal
 from fouls.manifests.probing import ProbingOptions, probes_of
 from fouls.manifests.table import absolute_paths, fingerprint_of, read_manifest, root_of, write_manifest
 from tests.manifests.tables import make_table, with_column, with_metadata
@@ -154,7 +154,8 @@ def test_an_interrupted_build_goes_on_from_its_journal(clips: Path) -> None:
     path.unlink()
     known = probes_of(whole)
     first = str(clips / "run" / "a.mp4")
-    append_probes(path, {first: known[first]})
+    with open_journal(path) as note:
+        note(first, known[first])
     with journal_path(path).open("a") as journal:
         journal.write('{"path": "cut o')
     spoil(Path(first))
