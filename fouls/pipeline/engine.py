@@ -160,7 +160,9 @@ class Engine:
         """
         with self._backbone_is_free:
             started = time.perf_counter()
-            encoded = self.backbone.features(self.backbone.normalise(torch.from_numpy(batch.pictures)), list(self.store.pools))
+            encoded = self.backbone.features(
+                self.backbone.normalise(torch.from_numpy(batch.pictures)), list(self.store.pools)
+            )
             values = {pool: feature.cpu().numpy() for pool, feature in encoded.items()}
             seconds = time.perf_counter() - started
         for row in batch.decoders:
