@@ -1,9 +1,9 @@
 """``decord``: where its wheel exists. It is used for the files whose frames it numbers right, and refuses the others.
 
-decord 0.6 seeks by counting packets. Where a key frame is stored before frames that are shown earlier (open groups of
-pictures: HEVC as x265 writes it by default), where a format stores no times (AVI with B-frames), or in MPEG
-transport streams it hands out a frame beside the one that was asked for, and says nothing. In such a file it is never
-asked.
+decord 0.6 seeks by counting packets and skips by timestamps. Where frames that are stored after a key frame are shown
+before it (open groups of pictures: HEVC as x265 writes it by default), where the format stores no times (AVI with
+B-frames), or in MPEG transport streams, it hands out a neighbour of the frame that was asked for and says nothing. In
+such a file it is never asked.
 """
 
 from __future__ import annotations
@@ -95,8 +95,10 @@ def _refusal(index: FrameIndex, counted: int) -> str | None:
         return f"loses frames in {index.container}"
     if counted != index.info.num_frames:
         return f"counts {counted} frames where there are {index.info.num_frames}"
-    if index.has_open_groups and len(index.keys) > 1:
-        return "mixes up frames in it (key frames that are not stored in the order in which they are shown)"
+    if index.timestamps is None:
+        return "mixes up frames in a file that does not say when they are shown"
+    if index.has_open_groups:
+        return "mixes up frames in a file with open groups of pictures"
     return None
 
 

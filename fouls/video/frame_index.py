@@ -46,10 +46,8 @@ class FrameIndex:
     """Numbers of the frames where decoding may begin, ascending; frames shown before such a frame may come after it."""
     key_decode_times: npt.NDArray[np.int64]
     """Of each of ``keys``, in the stream's time base."""
-    is_reordered: bool
-    """Whether frames are stored in another order than shown."""
     has_open_groups: bool
-    """Whether, somewhere, frames stored after a key frame are shown before it, or there is no telling."""
+    """Whether frames stored after a key frame are shown before it."""
 
     def number_at(self, timestamp: int | None) -> int | None:
         """The frame that is shown at a time; ``None`` where there is none."""
@@ -58,9 +56,10 @@ class FrameIndex:
         number = int(np.searchsorted(self.timestamps, timestamp))
         return number if number < len(self.timestamps) and self.timestamps[number] == timestamp else None
 
-    def key_before(self, number: int) -> int:
-        """Position in ``keys`` of the last key frame that is not after frame ``number``."""
-        return max(0, int(np.searchsorted(self.keys, number, side="right")) - 1)
+    def key_before(self, number: int) -> int | None:
+        """Position in ``keys`` of the last key frame that is not after frame ``number``, where there is one."""
+        position = int(np.searchsorted(self.keys, number, side="right")) - 1
+        return None if position < 0 else position
 
 
 def index_of(path: str) -> FrameIndex:
@@ -119,6 +118,9 @@ class _Packet:
     shown: int
     decoded: int
     is_key: bool
+    is_whole: bool
+    is_shown: bool
+    """Not cut off by an edit list."""
 
 
 def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[list[_Packet], VideoFrame | None]:
@@ -129,8 +131,9 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[list[
     for packet in container.demux(stream):
         if first is None:
             first = _decode_one(packet)
-        if packet.size and not packet.is_discard:
-            packets.append(_Packet(_or_none(packet.pts), _or_none(packet.dts), packet.is_keyframe))
+        if packet.size:
+            shown, decoded = _or_none(packet.pts), _or_none(packet.dts)
+            packets.append(_Packet(shown, decoded, packet.is_keyframe, not packet.is_corrupt, not packet.is_discard))
     return _decodable(packets), first
 
 
@@ -146,9 +149,12 @@ def _or_none(timestamp: int | None) -> int:
 
 
 def _decodable(packets: list[_Packet]) -> list[_Packet]:
-    """Without what refers to frames before the beginning, where a recording was cut in the middle of a group."""
-    kept = list(dropwhile(lambda packet: not packet.is_key, packets)) or packets
-    return [packet for packet in kept if packet.shown == NOT_A_NUMBER or packet.shown >= kept[0].shown]
+    """Without what a cut through the middle of a recording has spoilt, at its beginning or its end."""
+    if packets and not packets[-1].is_whole:
+        packets = packets[:-1]
+    packets = list(dropwhile(lambda packet: not packet.is_key, packets)) or packets
+    begin = packets[0].shown if packets else NOT_A_NUMBER
+    return [packet for packet in packets if packet.is_shown and (packet.shown == NOT_A_NUMBER or packet.shown >= begin)]
 
 
 def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet], first: VideoFrame) -> FrameIndex:
@@ -157,7 +163,6 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
     numbers = np.empty(len(packets), dtype=np.int64)  # of the frame that each packet becomes
     numbers[order] = np.arange(len(packets))
     timestamps = shown[order]
-    is_reordered = bool((np.diff(shown) < 0).any())
     is_known = bool(timestamps[0] != NOT_A_NUMBER and (np.diff(timestamps) > 0).all())
     if container.format.name == "avi" and stream.codec_context.has_b_frames:
         is_known = False
@@ -179,6 +184,5 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
         timestamps=timestamps if is_known else None,
         keys=numbers[by_number],
         key_decode_times=np.array([packets[packet].decoded for packet in by_number], dtype=np.int64),
-        is_reordered=is_reordered or not is_known,
-        has_open_groups=not is_known or bool((numbers[key_packets] != key_packets).any()),
+        has_open_groups=bool((numbers[key_packets] != key_packets).any()),
     )

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fouls.errors import VideoError
-from fouls.video.frame_index import NOT_A_NUMBER, index_of, open_container, reason
+from fouls.video.frame_index import index_of, open_container, reason
 from fouls.video.to_rgb import ToRgb
 from fouls.video.types import Frame, check_indices
 
@@ -42,6 +42,7 @@ class PyavReader:
         self.info = self._index.info
         self._to_rgb = ToRgb()
         self._can_seek = self._index.timestamps is not None
+        self._has_sought = False
         self._last_good: int | None = None
         self._container: InputContainer | None = None
         self._restart()
@@ -79,28 +80,28 @@ class PyavReader:
         """Go back, or on to a later key frame, where that is the way to ``target``."""
         key = self._index.key_before(target)
         if target < self._next:
-            if not (self._can_seek and self._seek(key)):
+            if key is None or not self._seek(key):
                 self._restart()
-        elif self._can_seek and self._index.keys[key] >= self._next + WORTH_A_SEEK and not self._seek(key):
+        elif key is not None and self._index.keys[key] >= self._next + WORTH_A_SEEK and not self._seek(key):
             self._restart()
 
     def _seek(self, key: int) -> bool:
         """Go to a key frame, or a little before it. Not every format can: then this is not tried again."""
-        if self._container is None or self._index.timestamps is None:
+        if not self._can_seek or self._container is None or self._index.timestamps is None:
             return False
-        shown = int(self._index.timestamps[self._index.keys[key]])
-        for timestamp in (shown, int(self._index.key_decode_times[key])):  # formats differ in which of them they know
-            if timestamp == NOT_A_NUMBER:
-                continue
+        number = int(self._index.keys[key])
+        times = (int(self._index.timestamps[number]), int(self._index.key_decode_times[key]))
+        for time in times:  # formats differ in which of them they know
             try:
-                self._container.seek(timestamp, stream=self._stream)
+                self._container.seek(time, stream=self._stream)
                 packets = self._container.demux(self._stream)
                 landing = next(packets)
             except (av.FFmpegError, StopIteration):
                 continue
-            number = self._index.number_at(landing.pts)
-            if number is not None and landing.is_keyframe and number <= self._index.keys[key]:
-                self._pictures, self._next = self._decode(chain([landing], packets)), number
+            landed = self._index.number_at(landing.pts)
+            if landed is not None and landing.is_keyframe and landed <= number:
+                self._pictures, self._next = self._decode(chain([landing], packets)), landed
+                self._has_sought = True
                 return True
         self._can_seek = False
         return False
@@ -108,9 +109,11 @@ class PyavReader:
     def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
         try:
             for packet in packets:
+                if packet.is_corrupt and self._index.number_at(packet.pts) is None:
+                    continue  # the file ends in the middle of it: the index doesn't count it either
                 yield from packet.decode()
         except av.FFmpegError as error:
-            raise self._error(f"after frame {self._last_good}: {reason(error)}") from None
+            raise self._error(reason(error)) from None
 
     def _decode_until(self, target: int) -> Frame:
         for picture in self._pictures:
@@ -118,12 +121,18 @@ class PyavReader:
             if number is None:
                 number = self._next
             self._next = number + 1
+            if number > target:
+                break
             self._last_good = number
             if number == target:
                 return self._to_rgb(picture)
-            if number > target:
-                raise self._error(f"frame {target} does not come out of the decoder")
-        raise self._error(f"decoding ends after frame {self._last_good} of {self.info.num_frames}")
+        if not self._has_sought:
+            raise self._error(f"the decoder leaves out frame {target}")
+        self._can_seek = self._has_sought = False  # its key frames are none: once more, from the beginning
+        self._restart()
+        return self._decode_until(target)
 
     def _error(self, message: str) -> VideoError:
-        return VideoError("decode_error", message, decoder=self.decoder, last_good_frame=self._last_good)
+        self._next = self.info.num_frames  # whatever is read next needs a fresh start
+        place = "at the first frame" if self._last_good is None else f"after frame {self._last_good}"
+        return VideoError("decode_error", f"{place}: {message}", decoder=self.decoder, last_good_frame=self._last_good)
