@@ -58,7 +58,7 @@ def train_head(
     head: Annotated[str, typer.Option(help="linear, mlp or tcn.", rich_help_panel=_HEAD)] = "mlp",
     hidden: Annotated[
         int | None,
-        typer.Option(help="Width of mlp (default 512) or tcn (256).", show_default=False, rich_help_panel=_HEAD),
+        typer.Option(help="Width of mlp (default 256) or tcn (128).", show_default=False, rich_help_panel=_HEAD),
     ] = None,
     dropout: Annotated[
         float | None, typer.Option(help="Default: 0.3.", show_default=False, rich_help_panel=_HEAD)

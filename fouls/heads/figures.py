@@ -40,7 +40,8 @@ def draw_curves(history: Sequence[EpochScores], best_epoch: int | None, chance: 
     Returns:
         A PNG.
     """
-    figure = _figure(10.5, 4.2, title)
+    lines = len(chance) * (3 if "valid/loss" in history[0] else 2)
+    figure = _figure(10.5, max(4.2, 0.18 * lines + 1), title)
     left, right = figure.subplots(1, 2)
     epochs = [scores["epoch"] for scores in history]
     for axes, name in ((left, "loss"), (right, "balanced accuracy, %")):

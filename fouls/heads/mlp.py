@@ -15,7 +15,7 @@ from fouls.heads.tasks import Task
 class MlpConfig(HeadConfig):
     """Options of ``mlp``."""
 
-    hidden: int = 512
+    hidden: int = 256
     """Width of the hidden layers."""
     num_layers: int = 1
     """Hidden layers."""

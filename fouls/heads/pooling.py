@@ -103,18 +103,19 @@ class Standardise(nn.Module):
             batches: x (N, T, D) and mask (N, T).
         """
         count = 0
-        total, squares = (torch.zeros_like(self.mean, dtype=torch.float64) for _ in range(2))
-        shift: Tensor | None = None  # near the mean, so that the squares do not cancel
+        mean = torch.zeros_like(self.mean, dtype=torch.float64)
+        squares = torch.zeros_like(mean)  # Σ (x − mean)², merged chunk by chunk (Chan et al. 1979): nothing cancels
         for x, mask in batches:
-            steps = x[mask].double()  # (n, D)
-            shift = steps.mean(dim=0) if shift is None else shift
-            count += len(steps)
-            total += (steps - shift).sum(dim=0)
-            squares += (steps - shift).square().sum(dim=0)
-        assert shift is not None
-        mean = total / count
-        std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        self.mean.copy_(mean + shift)
+            steps = x[mask]  # (n, D)
+            chunk_mean = steps.mean(dim=0)
+            chunk_squares = (steps - chunk_mean).square().sum(dim=0).double()
+            step = chunk_mean.double() - mean
+            total = count + len(steps)
+            squares += chunk_squares + step.square() * (count * len(steps) / total)
+            mean += step * (len(steps) / total)
+            count = total
+        std = (squares / count).sqrt()
+        self.mean.copy_(mean)
         self.std.copy_(torch.where(std > _CONSTANT, std, 1.0))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class TcnConfig(HeadConfig):
 
     wants_time_steps: ClassVar[bool] = True
 
-    hidden: int = 256
+    hidden: int = 128
     """Feature maps of every block."""
     num_blocks: int = 3
     """Residual blocks; block i (0-based) has dilation 2^i."""

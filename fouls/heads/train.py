@@ -92,7 +92,7 @@ def fit(
     head.fit_inputs(train)
     objective = make_objective(train, tasks, loss)
     generator = torch.Generator().manual_seed(config.seed)
-    optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr)
+    optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr, fused=True)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     warmup_steps, total_steps = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
     best = Best()

@@ -1,0 +1,120 @@
+"""``fouls train-head`` and ``fouls evaluate`` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from fouls.commands.heads import evaluate, train_head
+from fouls.errors import FoulsError
+from tests.heads.worlds import blobs, write_world
+
+app = typer.Typer()
+app.command("train-head")(train_head)
+app.command("evaluate")(evaluate)
+
+VIDEOS = blobs({"train": 60, "valid": 15, "test": 15})
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_world(tmp_path, VIDEOS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(line: str) -> Result:
+    return CliRunner().invoke(app, line.split())
+
+
+def error_of(line: str) -> str:
+    result = run(line)
+    assert isinstance(result.exception, FoulsError), result.output
+    message = str(result.exception)
+    assert "\n" not in message
+    return message
+
+
+def test_train_and_evaluate(world: Path) -> None:
+    trained = run("train-head --features cache/videomae --pool temporal --epochs 60 --lr 0.01")
+    assert trained.exit_code == 0, trained.output
+    out = trained.stdout
+    assert "mlp on cache/videomae, pool temporal (4 × 12): 60 samples to train on, 15 to watch" in out
+    assert "look (3 classes), move (3 classes)" in out
+    assert "next: fouls evaluate runs/videomae-mlp-1 --split test" in out
+    rows = [line.split() for line in out.splitlines() if "look" in line and "valid" in line]
+    assert rows
+    assert "33.3" in rows[0]  # chance stands beside
+    assert (world / "runs" / "videomae-mlp-1" / "metrics.json").exists()
+
+    evaluated = run("evaluate runs/videomae-mlp-1 --json")
+    assert evaluated.exit_code == 0, evaluated.output
+    plain = json.loads(evaluated.stdout)
+    assert plain["samples"] == 15
+    assert plain["tasks"]["look"]["balanced_accuracy"] > 0.8
+    assert plain["tasks"]["move"]["balanced_accuracy"] > 0.8
+    assert "runs/videomae-mlp-1/metrics_test.json" in plain["files"]
+
+    shown = run("evaluate runs/videomae-mlp-1 --split valid")
+    assert shown.exit_code == 0, shown.output
+    assert "15 samples → predictions_valid.parquet" in shown.stdout
+
+
+def test_json_is_all_that_stdout_holds(world: Path) -> None:
+    result = run("train-head --features cache/videomae --head linear --task move --epochs 2 --name mine --json")
+    assert result.exit_code == 0, result.output
+    plain = json.loads(result.stdout)
+    assert plain["run"] == "runs/mine"
+    assert list(plain["splits"]["train"]) == ["move"]
+
+
+def test_without_valid_it_says_so(world: Path) -> None:
+    result = run("train-head --features cache/videomae --epochs 2 --valid-split none")
+    assert result.exit_code == 0, result.output
+    assert "no labelled samples in split 'none': all 2 epochs are trained, without early stopping" in result.stderr
+    watched = run("train-head --features cache/videomae --epochs 2 --valid-split none --valid-fraction 0.2")
+    assert "48 samples to train on, 12 to watch" in watched.stdout
+
+
+def test_what_was_trained_on_may_have_moved(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("train-head --features cache/videomae --epochs 1").exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert error_of("evaluate ../runs/videomae-mlp-1") == (
+        "../runs/videomae-mlp-1 was trained on cache/videomae, which is not here: say where it is with --features"
+    )
+    again = run("evaluate ../runs/videomae-mlp-1 --features ../cache/videomae --manifest ../manifests")
+    assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train-head --features cache/missing", "no store at cache/missing"),
+        ("train-head --features cache/videomae --manifest labels", "labels: no such manifest"),
+        ("train-head --features cache/videomae --head lstm", "head 'lstm' does not exist; there are linear, mlp, tcn"),
+        ("train-head --features cache/videomae --head linear --hidden 8", "head 'linear' can't use hidden = 8"),
+        ("train-head --features cache/videomae --head tcn --pool mean", "one time step a track"),
+        ("train-head --features cache/videomae --pool tokens", "pool 'tokens' is not in cache/videomae; it has mean"),
+        ("train-head --features cache/videomae --task card", "task 'card' is not in the manifest; it has look, move"),
+        ("train-head --features cache/videomae --train-split dev --valid-split none", "has no split 'dev' or 'none'"),
+        ("train-head --features cache/videomae --class-weights heavy", "class weights is 'heavy'; allowed: none"),
+        ("train-head --features cache/videomae --epochs 0", "epochs is 0"),
+        ("train-head --features cache/videomae --device tpu", "device 'tpu' is not here"),
+        ("evaluate runs/none", "no run at runs/none"),
+    ],
+)
+def test_errors_are_one_line(world: Path, line: str, message: str) -> None:
+    assert message in error_of(line)
+    assert not (world / "runs").exists()  # nothing is left behind
+
+
+def test_an_existing_run_is_refused(world: Path) -> None:
+    line = "train-head --features cache/videomae --epochs 1 --name mine"
+    assert run(line).exit_code == 0
+    assert "runs/mine is there already" in error_of(line)
+    assert run(f"{line} --overwrite").exit_code == 0
