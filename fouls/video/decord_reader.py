@@ -1,10 +1,4 @@
-"""``decord``: where its wheel exists. It is used for the files whose frames it numbers right, and refuses the others.
-
-decord 0.6 seeks by counting packets and skips by timestamps. Where frames that are stored after a key frame are shown
-before it (open groups of pictures: HEVC as x265 writes it by default), where the format stores no times (AVI with
-B-frames), or in MPEG transport streams, it hands out a neighbour of the frame that was asked for and says nothing. In
-such a file it is never asked.
-"""
+"""``decord``: where its wheel exists, and for the files that it is trusted with."""
 
 from __future__ import annotations
 
@@ -17,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fouls.errors import ConfigError, VideoError
-from fouls.video.frame_index import FrameIndex, index_of
+from fouls.video.frame_index import index_of, url_of
+from fouls.video.trust import check_trust
 from fouls.video.types import Frame, check_indices
 
-SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
-"""Formats in which decord's first frame is the first frame."""
 NO_REPEATS = "0.0000001"
 """Share of frames that decord may replace by another when it can't decode them; 0 would mean any number."""
 
 
 class DecordReader:
-    """Reads frame by frame: as fast as in batches, and an error costs no frame before it.
+    """Reads frame by frame, which is as fast as in batches.
 
     Args:
         path: a file.
@@ -52,13 +45,11 @@ class DecordReader:
         self.info = index.info
         self._last_good: int | None = None
         try:
-            self._reader: Any = decord.VideoReader(path, num_threads=1, fault_tol=NO_REPEATS)
+            self._reader: Any = decord.VideoReader(url_of(path), num_threads=1, fault_tol=NO_REPEATS)
             counted = len(self._reader)
         except Exception as error:  # decord raises what it likes
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
-        refusal = _refusal(index, counted)
-        if refusal is not None:
-            raise VideoError("unreadable", f"decord {refusal}; PyAV reads it", decoder=self.decoder)
+        check_trust(index, counted, self.decoder)
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
         """See :meth:`fouls.video.types.VideoReader.read`."""
@@ -87,19 +78,6 @@ class DecordReader:
 
     def _error(self, message: str) -> VideoError:
         return VideoError("decode_error", message, decoder=self.decoder, last_good_frame=self._last_good)
-
-
-def _refusal(index: FrameIndex, counted: int) -> str | None:
-    """Why decord is not to be trusted with a file; ``None`` where it is."""
-    if index.container not in SEEKABLE:
-        return f"loses frames in {index.container}"
-    if counted != index.info.num_frames:
-        return f"counts {counted} frames where there are {index.info.num_frames}"
-    if index.timestamps is None:
-        return "mixes up frames in a file that does not say when they are shown"
-    if index.has_open_groups:
-        return "mixes up frames in a file with open groups of pictures"
-    return None
 
 
 def _one_line(error: Exception) -> str:

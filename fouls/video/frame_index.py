@@ -78,6 +78,11 @@ def index_of(path: str) -> FrameIndex:
     return _read_index(path, status.st_size, status.st_mtime_ns)
 
 
+def url_of(path: str) -> str:
+    """What FFmpeg has to be given, so that a colon in a file's name is no protocol; a URL stays as it is."""
+    return path if "://" in path else f"file:{path}"
+
+
 def open_container(path: str) -> InputContainer:
     """Open a media file.
 
@@ -85,7 +90,7 @@ def open_container(path: str) -> InputContainer:
         VideoError: ``unreadable``.
     """
     try:
-        return av.open(path if "://" in path else f"file:{path}")
+        return av.open(url_of(path))
     except (av.FFmpegError, ValueError) as error:
         raise VideoError("unreadable", reason(error)) from None
 

@@ -52,7 +52,7 @@ class PyavReader:
         check_indices(indices, self.info.num_frames)
         for target in indices.tolist():
             self._approach(target)
-            yield self._decode_until(target)
+            yield self._frame(target)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -106,16 +106,16 @@ class PyavReader:
         self._can_seek = False
         return False
 
-    def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    def _frame(self, target: int, *, may_skip_damage: bool = True) -> Frame:
         try:
-            for packet in packets:
-                if packet.is_corrupt and self._index.number_at(packet.pts) is None:
-                    continue  # the file ends in the middle of it: the index doesn't count it either
-                yield from packet.decode()
+            return self._search(target)
         except av.FFmpegError as error:
+            key = self._index.key_before(target)
+            if may_skip_damage and key is not None and self._index.keys[key] > self._next and self._seek(key):
+                return self._frame(target, may_skip_damage=False)
             raise self._error(reason(error)) from None
 
-    def _decode_until(self, target: int) -> Frame:
+    def _search(self, target: int) -> Frame:
         for picture in self._pictures:
             number = self._index.number_at(picture.pts)
             if number is None:
@@ -130,7 +130,13 @@ class PyavReader:
             raise self._error(f"the decoder leaves out frame {target}")
         self._can_seek = self._has_sought = False  # its key frames are none: once more, from the beginning
         self._restart()
-        return self._decode_until(target)
+        return self._search(target)
+
+    def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+        for packet in packets:
+            if packet.is_corrupt and self._index.number_at(packet.pts) is None:
+                continue  # the file ends in the middle of it: the index doesn't count it either
+            yield from packet.decode()
 
     def _error(self, message: str) -> VideoError:
         self._next = self.info.num_frames  # whatever is read next needs a fresh start

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fouls.errors import ConfigError, VideoError
-from fouls.video.frame_index import index_of
+from fouls.video.frame_index import index_of, url_of
+from fouls.video.trust import check_trust
 from fouls.video.types import Frame, check_indices
 
 
@@ -21,8 +22,8 @@ class TorchcodecReader:
         path: a file.
 
     Raises:
-        VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where torchcodec numbers the frames
-            otherwise.
+        VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where torchcodec would
+            not give the right frames.
         ConfigError: torchcodec, or the FFmpeg that it needs, is not installed.
     """
 
@@ -39,21 +40,14 @@ class TorchcodecReader:
         index = index_of(path)
         self.info = index.info
         self._last_good: int | None = None
-        if index.timestamps is None:  # it finds frames by their times
-            raise VideoError("unreadable", "the file does not say when its frames are shown", decoder=self.decoder)
         try:
             self._reader: Any = VideoDecoder(
-                path, stream_index=index.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+                url_of(path), stream_index=index.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
             )
             counted = len(self._reader)
         except Exception as error:  # it raises many things
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
-        if counted != index.info.num_frames:
-            raise VideoError(
-                "unreadable",
-                f"torchcodec counts {counted} frames where there are {index.info.num_frames}",
-                decoder=self.decoder,
-            )
+        check_trust(index, counted, self.decoder)
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
         """See :meth:`fouls.video.types.VideoReader.read`."""
