@@ -12,6 +12,7 @@ from fouls.cache.store import Store
 from fouls.errors import ConfigError, StoreError
 
 _SLAB_BYTES = 128 * 2**20
+_ROWS_IN_CACHE = 64
 _EXPONENT_BITS: dict[np.dtype[Any], tuple[type[np.unsignedinteger], int]] = {
     np.dtype(np.float16): (np.uint16, 0x7C00),
     np.dtype(np.float32): (np.uint32, 0x7F800000),
@@ -95,21 +96,30 @@ def read_pool(
             continue
         low, high = int(ascending[first]), int(ascending[last - 1]) + 1
         block: npt.NDArray[np.floating] = np.asarray(array[low:high])
-        here = order[first:last]
-        finite = _finite_rows(block[ascending[first:last] - low])
+        wanted = block[_compact(ascending[first:last] - low)]
+        finite = _finite_rows(wanted)
         if not finite.all():
-            bad = here[np.flatnonzero(~finite)[0]]
+            bad = int(order[first:last][np.flatnonzero(~finite)[0]])
             raise StoreError(
-                f"row {rows[bad]} (video_id {video_ids[int(bad)].as_py()!r}) of pool {pool!r} in {store.path} is said "
+                f"row {rows[bad]} (video_id {video_ids[bad].as_py()!r}) of pool {pool!r} in {store.path} is said "
                 f"to be done but is not finite: `fouls verify {store.path}`"
             )
-        values[here] = block[ascending[first:last] - low]
+        values[_compact(order[first:last])] = wanted
     return values if values.ndim == 3 else values[:, None, :]
+
+
+def _compact(indices: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """Indices that count up by one as a slice, which copies nothing."""
+    first = int(indices[0])
+    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
 
 
 def _finite_rows(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     """Whether all of a row is finite, (R,). By the exponent's bits: several times as fast as ``np.isfinite``."""
     integer, exponent = _EXPONENT_BITS[values.dtype]
-    bits = values.view(integer).reshape(len(values), -1)
-    finite: npt.NDArray[np.bool_] = np.all((bits & integer(exponent)) != exponent, axis=1)
+    bits = values.reshape(len(values), -1).view(integer)
+    finite = np.empty(len(values), dtype=bool)
+    for start in range(0, len(values), _ROWS_IN_CACHE):
+        some = slice(start, start + _ROWS_IN_CACHE)
+        finite[some] = np.all((bits[some] & integer(exponent)) != exponent, axis=1)
     return finite
