@@ -1,0 +1,43 @@
+"""What docs/heads.md shows works as it stands there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fouls.heads import registry
+from fouls.heads.run import load_run
+from fouls.heads.tasks import Task
+from tests.heads.worlds import blobs, write_world
+
+BLOCKS = re.findall(
+    r"^```python\n(.*?)^```", (Path(__file__).parents[2] / "docs" / "heads.md").read_text(), flags=re.M | re.S
+)
+
+
+def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_world(tmp_path, blobs({"train": 30, "valid": 12}))
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(BLOCKS[0], scope)
+    assert scope["trained"].scores["valid"]["look"]["balanced_accuracy"] > 0.5
+    assert scope["predictions"].probabilities.shape == (42, 3)
+    assert load_run("runs/mine").config == scope["prepared"].config
+
+
+def test_the_head_that_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gru_head.py").write_text(BLOCKS[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.HEADS, "gru", importlib.import_module("gru_head").GruConfig)
+    head = registry.make_head_config("gru", {"hidden": 8}).resolved(5).build(4, [Task(name="a", classes=("x", "y"))])
+    x = torch.randn(3, 2, 5, 4)
+    mask = (torch.arange(5) < torch.tensor([5, 3, 1])[:, None])[:, None, :].expand(3, 2, 5)
+    head.eval()
+    clean = head(x, mask)["a"]
+    assert clean.shape == (3, 2)
+    torch.testing.assert_close(head(x.masked_fill(~mask[..., None], torch.nan), mask)["a"], clean)
