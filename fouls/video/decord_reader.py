@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from types import TracebackType
@@ -18,12 +19,15 @@ from fouls.video.types import Frame, check_indices
 NO_REPEATS = "0.0000001"
 """Share of frames that decord may replace by another when it can't decode them; 0 would mean any number."""
 
+MAX_FILE_BYTES = 128 * 2**20
+"""decord reads packets ahead without a bound and may soon hold a whole file in memory. Larger files are PyAV's."""
+
 
 class DecordReader:
     """Reads frame by frame, which is as fast as in batches.
 
     Args:
-        path: a file.
+        path: a file, of 128 MiB at most.
 
     Raises:
         VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where decord would not give the
@@ -44,6 +48,9 @@ class DecordReader:
         index = index_of(path)
         self.info = index.info
         self._last_good: int | None = None
+        if "://" in path or os.path.getsize(path) > MAX_FILE_BYTES:
+            limit = f"decord may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
+            raise VideoError("unreadable", f"{limit}; --decoder pyav reads it", decoder=self.decoder)
         try:
             self._reader: Any = decord.VideoReader(url_of(path), num_threads=1, fault_tol=NO_REPEATS)
             counted = len(self._reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from fouls.errors import ConfigError, VideoError
+from fouls.video import decord_reader
 from fouls.video.decoders import DECODERS, candidates, open_video
 from fouls.video.types import VideoReader
 from tests.media import frame_numbered_video, numbered_frames, read_frame_number, write_audio, write_video
@@ -189,6 +191,17 @@ def test_decord_says_in_one_line_what_it_met(tmp_path: Path) -> None:
         list(reader.read(np.arange(60)))
     assert caught.value.code == "decode_error"
     assert str(caught.value).endswith(": Thread worker: Error sending packet.")
+
+
+@pytest.mark.skipif(find_spec("decord") is None, reason="decord has no wheel for this machine")
+def test_decord_is_not_given_large_files(tmp_path: Path) -> None:
+    path = frame_numbered_video(tmp_path / "large.mp4", 3)
+    os.truncate(path, decord_reader.MAX_FILE_BYTES + 1)  # the rest is a hole
+    with pytest.raises(VideoError, match="none over 128 MiB; --decoder pyav reads it"):
+        open_video(str(path), "decord")
+    with open_video(str(path)) as reader:
+        assert reader.decoder == "pyav"
+        assert numbers(reader, [0, 2]) == [0, 2]
 
 
 def test_a_file_that_was_cut_off_has_the_frames_that_are_whole(tmp_path: Path) -> None:
