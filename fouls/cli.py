@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from fouls import __version__
 from fouls.commands import manifest
 from fouls.commands.backbones import backbones
 from fouls.commands.extract import extract
+from fouls.commands.heads import evaluate, train_head
+from fouls.commands.predict import predict
 from fouls.commands.store import failures, status, verify
 from fouls.errors import FoulsError
 
@@ -40,8 +43,30 @@ def _options(
 
 
 app.add_typer(manifest.app, name="manifest")
-for command in (backbones, extract, status, failures, verify):
+for command in (backbones, extract, status, failures, verify, train_head, evaluate, predict):
     app.command()(command)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for everything; an older demo there goes.")] = Path(
+        "fouls-demo"
+    ),
+) -> None:
+    """All of it on small videos that it makes itself."""
+    from fouls.demo.run import run_demo
+
+    run_demo(out, run_command)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line in this process.
+
+    Returns:
+        Its exit status.
+    """
+    status = app(args=arguments, standalone_mode=False)
+    return status if isinstance(status, int) else 0
 
 
 def main() -> None:

@@ -100,6 +100,7 @@ def failures(
         console.out.print(f"{path}: no failed rows")
         return
     columns = ["row", "video_id", "code", "message", "decoder", "last_good_frame", "attempts"]
+    columns = [column for column in columns if any(failure[column] is not None for failure in failed)]
     console.table(f"{path}: failed rows", columns, [[failure[column] for column in columns] for failure in failed])
     counts = Counter(failure["code"] for failure in failed)
     console.table(None, ["class of error", "rows"], [[code, count] for code, count in counts.most_common()])

@@ -16,6 +16,7 @@ def write_backbone(folder: Path) -> None:
     """
     import torch
     from transformers import VideoMAEConfig, VideoMAEModel
+    from transformers.utils import logging
 
     config = VideoMAEConfig(
         image_size=64,
@@ -31,7 +32,10 @@ def write_backbone(folder: Path) -> None:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        VideoMAEModel(config).save_pretrained(folder)
+        model = VideoMAEModel(config)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    logging.enable_progress_bar()
     preprocessing = {
         "do_resize": True,
         "size": {"shortest_edge": 64},

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 HUES = {"red": 0.0, "yellow": 0.15, "green": 0.36, "blue": 0.62}
 """Classes of the task ``colour``, with the hue around which a disc's own varies."""
-MOTIONS = ("still", "slide", "shake", "turn")
-"""Classes of the task ``motion``: at rest, one way across, to and fro, about its centre."""
+MOTIONS = ("still", "approach", "recede", "pulse")
+"""Classes of the task ``motion``: at rest, ever larger, ever smaller, larger and smaller by turns. One frame does not
+tell them apart; ``approach`` and ``recede`` even have all their frames in common, in the other order."""
 CAMERAS = {"close-up": 1.0, "wide": 0.75}
 """Views of a sample, and their zoom."""
 
@@ -31,12 +32,12 @@ class Scene:
     rgb: tuple[float, float, float]
     background: tuple[float, float, float]
     centre: tuple[float, float]
-    direction: float
-    """Of a motion, radians."""
     tilt: float
-    """Of the chequers at the start, radians."""
+    """Of the chequers, radians."""
     speed: float
+    """How far the disc grows and shrinks: 1 is by 35 %."""
     radius: float
+    """Pixels, half way."""
     noise_seed: int
 
     @classmethod
@@ -51,10 +52,9 @@ class Scene:
             rgb=(255 * red, 255 * green, 255 * blue),
             background=(grey + rng.uniform(-25, 25), grey + rng.uniform(-25, 25), grey + rng.uniform(-25, 25)),
             centre=(SIZE * rng.uniform(0.38, 0.62), SIZE * rng.uniform(0.38, 0.62)),
-            direction=rng.uniform(0, 2 * np.pi),
             tilt=rng.uniform(0, np.pi),
             speed=rng.uniform(0.8, 1.2),
-            radius=SIZE * rng.uniform(0.26, 0.33),
+            radius=SIZE * rng.uniform(0.22, 0.3),
             noise_seed=int(rng.integers(2**31)),
         )
 
@@ -63,23 +63,22 @@ class Scene:
         rng = np.random.default_rng([self.noise_seed, int(100 * zoom)])
         y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
         for progress in np.linspace(0, 1, NUM_FRAMES):
-            shift, turn = self._pose(float(progress))
-            along_x = (x - self.centre[0] - shift * np.cos(self.direction)) / zoom
-            along_y = (y - self.centre[1] - shift * np.sin(self.direction)) / zoom
-            u = along_x * np.cos(turn) + along_y * np.sin(turn)
-            v = along_y * np.cos(turn) - along_x * np.sin(turn)
+            scale = zoom * self._scale(float(progress))
+            along_x, along_y = (x - self.centre[0]) / scale, (y - self.centre[1]) / scale
+            u = along_x * np.cos(self.tilt) + along_y * np.sin(self.tilt)
+            v = along_y * np.cos(self.tilt) - along_x * np.sin(self.tilt)
             inside = np.hypot(along_x, along_y) < self.radius
             bright = np.sin(0.4 * u) * np.sin(0.4 * v) > 0
             disc = np.where(bright[..., None], self.rgb, 0.35 * np.asarray(self.rgb))
             picture = np.where(inside[..., None], disc, self.background) + rng.normal(0, 4, (SIZE, SIZE, 1))
             yield np.clip(picture, 0, 255).astype(np.uint8)
 
-    def _pose(self, progress: float) -> tuple[float, float]:
-        """Shift along the direction, pixels, and the chequers' angle, radians, at 0 … 1 of the video."""
-        if self.motion == "slide":
-            return SIZE * 0.56 * self.speed * (progress - 0.5), self.tilt
-        if self.motion == "shake":
-            return SIZE * 0.19 * self.speed * float(np.sin(6 * np.pi * progress)), self.tilt
-        if self.motion == "turn":
-            return 0.0, self.tilt + 2 * np.pi * self.speed * progress
-        return 0.0, self.tilt
+    def _scale(self, progress: float) -> float:
+        """The size of the disc, 1 half way, at 0 … 1 of the video."""
+        swing = {
+            "still": 0.0,
+            "approach": 2 * progress - 1,
+            "recede": 1 - 2 * progress,
+            "pulse": float(np.sin(4 * np.pi * progress)),
+        }[self.motion]
+        return 1 + 0.35 * self.speed * swing

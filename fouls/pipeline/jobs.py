@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fouls.cache.ledger import BlockRecord
 from fouls.cache.rows import read_rows
@@ -120,31 +122,38 @@ def _files(manifest: pa.Table, paths: list[str]) -> dict[str, VideoFile]:
     }
 
 
-def _block_job(block: int, rows: pa.Table, files: dict[str, VideoFile], ledger: Mapping[int, BlockRecord]) -> BlockJob:
-    columns = ["row", "video_id", "crop", "frame_indices", "plan_error", "content_hash"]
-    unplannable, videos = [], []
-    for video_id, clips in _by_video(rows.select(columns).to_pylist()):
-        if clips[0]["plan_error"] is not None:
-            unplannable += [(clip["row"], video_id, clip["plan_error"]) for clip in clips]
-            continue
+def make_video_jobs(rows: pa.Table, files: Mapping[str, VideoFile]) -> tuple[VideoJob, ...]:
+    """One job for neighbouring rows of one video; the rows must have frames.
+
+    Raises:
+        StoreError: a video was planned from other content than ``files`` has.
+    """
+    jobs = []
+    for video_id, clips in _by_video(rows.select(["row", "video_id", "crop", "frame_indices", "content_hash"])):
         file = files[video_id]
-        if file.content_hash != clips[0]["content_hash"]:
+        if file.content_hash not in (clips[0]["content_hash"], None):
             raise StoreError(f"video {video_id!r} is planned from other content than the manifest has: plan first")
-        jobs = (
-            ClipJob(row=clip["row"], crop=clip["crop"], indices=np.array(clip["frame_indices"], dtype=np.int32))
-            for clip in clips
-        )
-        videos.append(VideoJob(file=file, clips=tuple(jobs)))
-    return BlockJob(block=block, videos=tuple(videos), unplannable=tuple(unplannable), record=ledger.get(block))
+        jobs.append(VideoJob(file=file, clips=tuple(_clip_job(clip) for clip in clips)))
+    return tuple(jobs)
 
 
-def _by_video(clips: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Neighbouring rows of one video, together."""
-    group: list[dict[str, Any]] = []
-    for clip in clips:
-        if group and group[0]["video_id"] != clip["video_id"]:
-            yield group[0]["video_id"], group
-            group = []
-        group.append(clip)
-    if group:
-        yield group[0]["video_id"], group
+def _clip_job(clip: dict[str, Any]) -> ClipJob:
+    return ClipJob(row=clip["row"], crop=clip["crop"], indices=np.array(clip["frame_indices"], dtype=np.int32))
+
+
+def _block_job(
+    block: int, rows: pa.Table, files: Mapping[str, VideoFile], ledger: Mapping[int, BlockRecord]
+) -> BlockJob:
+    planned = pc.is_null(rows["plan_error"])
+    hopeless = rows.filter(pc.invert(planned)).select(["row", "video_id", "plan_error"]).to_pylist()
+    return BlockJob(
+        block=block,
+        videos=make_video_jobs(rows.filter(planned), files),
+        unplannable=tuple((row["row"], row["video_id"], row["plan_error"]) for row in hopeless),
+        record=ledger.get(block),
+    )
+
+
+def _by_video(rows: pa.Table) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for video_id, clips in groupby(rows.to_pylist(), key=itemgetter("video_id")):
+        yield video_id, list(clips)
