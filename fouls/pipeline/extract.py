@@ -36,6 +36,7 @@ from fouls.pipeline.executors.recipe import BackboneRecipe, EngineRecipe
 from fouls.pipeline.jobs import BlockJob, Work, find_work
 from fouls.pipeline.options import ExtractOptions, resolve_spec
 from fouls.pipeline.plan import known_videos, plan_rows
+from fouls.video.decoders import candidates
 
 MAX_PASSES = 3
 """A pass may find that a block it wanted to add to is damaged; the next one does that block's other rows."""
@@ -89,6 +90,7 @@ def prepare(options: ExtractOptions) -> Prepared:
     Raises:
         FoulsError: anything that the user can mend, see ``fouls/errors.py``.
     """
+    candidates(options.decoder)
     whole = read_manifest(options.manifest)
     placement = place(options.executor)
     recipe = BackboneRecipe(

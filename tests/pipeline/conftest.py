@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,14 +74,14 @@ def many_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path, tiny_weights: Path, many_videos: Path) -> Iterator[Project]:
+def project(tmp_path: Path, tiny_weights: Path, many_videos: Path) -> Project:
     """Ten sound videos, and their manifest."""
     made = Project(path=tmp_path, weights=tiny_weights)
     made.videos.mkdir()
     for video in sorted(many_videos.iterdir()):
         (made.videos / video.name).hardlink_to(video)
     made.build()
-    yield made
+    return made
 
 
 def status_of(store: Store) -> dict[str, list[str]]:

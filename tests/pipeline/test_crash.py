@@ -97,5 +97,3 @@ def wait_until_gone(pids: set[int]) -> None:
     while left := alive(pids):
         assert time.monotonic() < until, f"left behind: {left}"
         time.sleep(0.05)
-
-

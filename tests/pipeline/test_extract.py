@@ -26,7 +26,10 @@ def arrays(store: Store) -> dict[str, bytes]:
 
 def test_every_video_becomes_a_row_that_equals_the_reference(project: Project) -> None:
     report = project.extract()
-    assert (report.new_rows, report.summary.done, report.summary.failed, report.summary.todo) == (NUM_VIDEOS,) * 2 + (0, 0)
+    assert (report.new_rows, report.summary.done, report.summary.failed, report.summary.todo) == (NUM_VIDEOS,) * 2 + (
+        0,
+        0,
+    )
     store = project.store()
     model = VideoMAEModel.from_pretrained(project.weights).eval()
     processor = VideoMAEImageProcessor.from_pretrained(project.weights)
@@ -43,9 +46,12 @@ def test_every_video_becomes_a_row_that_equals_the_reference(project: Project) -
 
 def test_the_row_index_says_which_frames(project: Project) -> None:
     project.extract()
-    row = project.store().rows().filter(
-        [video_id == "v0" for video_id in project.store().rows()["video_id"].to_pylist()]
-    ).to_pylist()[0]
+    row = (
+        project.store()
+        .rows()
+        .filter([video_id == "v0" for video_id in project.store().rows()["video_id"].to_pylist()])
+        .to_pylist()[0]
+    )
     assert row["frame_indices"][0] == 0
     assert row["frame_indices"][-1] == 11
     assert (row["start_frame"], row["stop_frame"]) == (0, 12)
@@ -131,8 +137,14 @@ def test_a_file_that_hangs_the_decoder_costs_the_timeout(project: Project) -> No
 
     path = project.path / "manifests" / "videos.parquet"
     table = pq.read_table(path)
-    sizes = [0 if name == "v6" else size for name, size in zip(*[table[c].to_pylist() for c in ("video_id", "size_bytes")], strict=True)]
-    times = [os.stat(project.videos / "v6.mp4").st_mtime_ns if name == "v6" else time for name, time in zip(*[table[c].to_pylist() for c in ("video_id", "modified_ns")], strict=True)]
+    sizes = [
+        0 if name == "v6" else size
+        for name, size in zip(*[table[c].to_pylist() for c in ("video_id", "size_bytes")], strict=True)
+    ]
+    times = [
+        os.stat(project.videos / "v6.mp4").st_mtime_ns if name == "v6" else time
+        for name, time in zip(*[table[c].to_pylist() for c in ("video_id", "modified_ns")], strict=True)
+    ]
     index = table.schema.get_field_index
     table = table.set_column(index("size_bytes"), table.schema.field("size_bytes"), [sizes])
     table = table.set_column(index("modified_ns"), table.schema.field("modified_ns"), [times])

@@ -111,15 +111,17 @@ def run_on_cluster(address: str, recipe: EngineRecipe, jobs: Sequence[BlockJob])
     with _connect(address) as client:
         client.register_plugin(EnginePlugin(recipe))
         waiting = iter(jobs)
-        threads = sum(client.nthreads().values()) or BLOCKS_IN_FLIGHT
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise ExecutorError(f"the cluster at {address} has no workers: start some, `dask worker {address}`")
         futures = as_completed(_submit(client, islice(waiting, SUBMITTED_AHEAD * threads)))
         for future in futures:
             try:
                 yield future.result()
             except KilledWorker as error:
                 raise ExecutorError(
-                    f"workers died {error.last_worker and 'on'} {future.key}: too little memory? fewer --workers, "
-                    "a smaller --batch-size; what is committed stays"
+                    f"workers died again and again on {future.key}: if memory is short, give fewer --workers or a "
+                    "smaller --batch-size; what is committed stays"
                 ) from error
             futures.update(_submit(client, islice(waiting, 1)))
 
@@ -131,7 +133,7 @@ def _submit(client: Client, jobs: Iterator[BlockJob]) -> list[Any]:
 @contextmanager
 def _connect(address: str) -> Iterator[Client]:
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise ExecutorError(f"no Dask scheduler answers at {address!r}: start one, or leave --scheduler out") from error
     try:

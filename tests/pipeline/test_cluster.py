@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from distributed import Scheduler, SpecCluster
+
+from fouls.cache.store import Store
+from fouls.errors import ConfigError, ExecutorError
+from fouls.pipeline.devices import place
+from fouls.pipeline.executors.cluster import start_cluster
+from fouls.pipeline.options import ExecutorOptions
+
+from .conftest import NUM_VIDEOS, Project
+from .test_crash import children_of
+from .test_extract import arrays
+
+
+def features(store: Store) -> dict[str, bytes]:
+    """All bytes but the ledger's times and the group's record of the options."""
+    return {name: data for name, data in arrays(store).items() if name != "zarr.json"}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask leaves sockets to the garbage collector
+def test_two_workers_give_the_bytes_of_one(project: Project) -> None:
+    project.extract("here", block_rows=1, batch_size=1)
+    report = project.extract("cluster", block_rows=1, batch_size=1, executor=ExecutorOptions(workers=2))
+    assert (report.summary.done, report.summary.failed) == (NUM_VIDEOS, 0)
+    assert features(project.store("cluster")) == features(project.store("here"))
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers in /proc")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_worker_that_dies_costs_a_retry(project: Project) -> None:
+    """The first process that has a decoding process below it is a worker; it is killed once it has begun to work."""
+    project.extract("here", block_rows=1, batch_size=1)
+    killed: list[int] = []
+    path = project.path / "cache" / "cluster"
+
+    def kill_a_worker() -> None:
+        until = time.monotonic() + 60
+        while not killed and time.monotonic() < until:
+            if list((path / "ledger").glob("0*.json")):
+                workers = [pid for pid in children_of(os.getpid()) if is_worker(pid)]
+                if workers:
+                    os.kill(workers[0], signal.SIGKILL)
+                    killed.append(workers[0])
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    report = project.extract("cluster", block_rows=1, batch_size=1, executor=ExecutorOptions(workers=2))
+    killer.join()
+    assert killed
+    assert (report.summary.done, report.summary.failed) == (NUM_VIDEOS, 0)
+    assert features(project.store("cluster")) == features(project.store("here"))
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process was started by Dask's nanny: spawned, and not one of the trackers of multiprocessing."""
+    try:
+        command = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return False
+    return b"spawn_main" in command
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_cluster_that_stands_can_be_joined(project: Project) -> None:
+    with start_cluster(workers=1) as address:
+        report = project.extract(executor=ExecutorOptions(scheduler=address))
+    assert report.summary.done == NUM_VIDEOS
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_cluster_without_workers_is_said(project: Project) -> None:
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    with SpecCluster({}, scheduler) as cluster, pytest.raises(ExecutorError, match="has no workers"):
+        project.extract(executor=ExecutorOptions(scheduler=cluster.scheduler_address))
+
+
+def test_no_scheduler_at_the_address(project: Project) -> None:
+    with pytest.raises(ExecutorError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+        project.extract(executor=ExecutorOptions(scheduler="tcp://127.0.0.1:9"))
+
+
+def test_more_gpus_than_there_are() -> None:
+    with pytest.raises(ExecutorError, match=r"--gpus 4096: this machine has \d+ that torch can use"):
+        place(ExecutorOptions(gpus=4096))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gpus": 1, "workers": 2}, "--gpus and --workers exclude each other"),
+        ({"workers": 0}, "--workers is 0; it must be 1 or more"),
+        ({"gpus": -1}, "--gpus is -1; it must be 0 or more"),
+    ],
+)
+def test_options_that_contradict(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExecutorOptions(**options)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:4096", "nonsense:1"])
+def test_devices_that_are_not_there(device: str) -> None:
+    with pytest.raises(ExecutorError, match=r"--device"):
+        place(ExecutorOptions(device=device))
+
+
+def test_gpus_zero_and_one_worker_stay_in_this_process() -> None:
+    assert not place(ExecutorOptions(gpus=0)).on_cluster
+    assert not place(ExecutorOptions(workers=1)).on_cluster
+    assert place(ExecutorOptions(workers=3)).workers == 3
