@@ -115,6 +115,36 @@ def _swin3d(dim: int, imagenet: str | None = None) -> BackboneEntry:
     )
 
 
+def _movinet(size: str, dim: int, num_frames: int, pixels: int, kind: str = "") -> BackboneEntry:
+    published = f"model{size.upper()}{kind}_statedict_v3"
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.movinet.builder:build",
+        dim=dim,
+        num_frames=num_frames,
+        size=pixels,
+        pools={"pooled": (dim,), "hidden": (2048,), "temporal": (num_frames, dim), "logits": (600,)},
+        weights=published,
+        sources={"kinetics": published},
+        licence="MIT",
+    )
+
+
+_MOVINETS = {
+    "movinet_a0": _movinet("a0", 480, 50, 172),
+    "movinet_a1": _movinet("a1", 600, 50, 172),
+    "movinet_a2": _movinet("a2", 640, 50, 224),
+    "movinet_a3": _movinet("a3", 744, 120, 256),
+    "movinet_a4": _movinet("a4", 856, 80, 290),
+    "movinet_a5": _movinet("a5", 992, 120, 320),
+    "movinet_a0_stream": _movinet("a0", 480, 50, 172, "_stream"),
+    "movinet_a1_stream": _movinet("a1", 600, 50, 172, "_stream"),
+    "movinet_a2_stream": _movinet("a2", 640, 50, 224, "_stream"),
+    # the gate of the TensorFlow graph instead of the port's; it decides the features, so that it belongs to the name
+    "movinet_a0_stream_relu6": _movinet("a0", 480, 50, 172, "_stream"),
+    "movinet_a1_stream_relu6": _movinet("a1", 600, 50, 172, "_stream"),
+    "movinet_a2_stream_relu6": _movinet("a2", 640, 50, 224, "_stream"),
+}
+
 BACKBONES: dict[str, BackboneEntry] = {
     "videomae": _videomae("base", 768, alias_of="videomae_base"),
     "videomae_small": _videomae("small", 384),
@@ -129,8 +159,19 @@ BACKBONES: dict[str, BackboneEntry] = {
     "swin3d_t": _swin3d(768),
     "swin3d_s": _swin3d(768),
     "swin3d_b": _swin3d(1024, imagenet="KINETICS400_IMAGENET22K_V1"),
+    **_MOVINETS,
 }
 """Name → entry."""
+
+_NO_LARGE_STREAM = (
+    "from A3 on stream nets need positional encodings, and PyTorch weights of them were never published;"
+    " there are movinet_a0_stream, movinet_a1_stream, movinet_a2_stream, and movinet_{size} for clips"
+)
+ABSENT: dict[str, str] = {
+    **{f"movinet_{size}_stream": _NO_LARGE_STREAM.format(size=size) for size in ("a3", "a4", "a5")},
+    **{f"movinet_{size}_stream_relu6": _NO_LARGE_STREAM.format(size=size) for size in ("a3", "a4", "a5")},
+}
+"""A name that one may well look for → why there is no such backbone, and what there is."""
 
 
 def find_entry(name: str) -> BackboneEntry:
@@ -141,6 +182,8 @@ def find_entry(name: str) -> BackboneEntry:
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    if name in ABSENT:
+        raise BackboneError(f"there is no backbone {name!r}: {ABSENT[name]}")
     close = difflib.get_close_matches(name.lower().replace("-", "_"), BACKBONES, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     raise BackboneError(f"there is no backbone {name!r}{meant}; there are: {', '.join(BACKBONES)}")

@@ -45,6 +45,25 @@ def test_unknown_name_is_answered_with_what_was_meant(typed, meant):
         find_entry("xyz")
 
 
+@pytest.mark.parametrize("name", ["movinet_a3_stream", "movinet_a4_stream", "movinet_a5_stream_relu6"])
+def test_what_there_is_not_is_said_with_the_reason(name):
+    with pytest.raises(
+        BackboneError, match=rf"no backbone '{name}': .*positional encodings.*never published; there are"
+    ):
+        find_entry(name)
+
+
+@pytest.mark.parametrize("name", ["movinet_a0", "movinet_a1_stream", "movinet_a0_stream_relu6"])
+def test_movinet_takes_any_number_of_frames(name):
+    backbone = load_backbone(name, weights="random:0", num_frames=3)
+    dim = BACKBONES[name].dim
+    assert (backbone.name, backbone.num_frames) == (name, 3)
+    assert backbone.pools == {"pooled": (dim,), "hidden": (2048,), "temporal": (3, dim), "logits": (600,)}
+    frames = torch.randint(0, 256, (1, 3, 64, 48, 3), dtype=torch.uint8)
+    features = backbone.encode(frames, backbone.pools)
+    torch.testing.assert_close(features["pooled"], features["temporal"].mean(1))
+
+
 def test_adding_a_backbone_as_the_docs_say(monkeypatch, tmp_path):
     text = (Path(__file__).parents[3] / "docs" / "backbones.md").read_text()
     module, line = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
