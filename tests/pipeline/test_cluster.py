@@ -17,12 +17,12 @@ from fouls.pipeline.options import ExecutorOptions
 
 from .conftest import NUM_VIDEOS, Project
 from .test_crash import children_of
-from .test_extract import arrays
+from .test_extract import contents
 
 
 def features(store: Store) -> dict[str, bytes]:
     """All bytes but the ledger's times and the group's record of the options."""
-    return {name: data for name, data in arrays(store).items() if name != "zarr.json"}
+    return {name: data for name, data in contents(store).items() if name != "zarr.json"}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask leaves sockets to the garbage collector
