@@ -94,8 +94,13 @@ class PreprocessingSpec:
     """``short_side`` keeps the aspect; ``stretch`` makes a square."""
     resize_to: int
     """Pixels of the short side, or of both."""
+    resize_width: int | None = None
+    """Pixels of the width, where ``stretch`` makes no square; ``resize_to`` is then the height."""
     crop: int
     """Pixels of the square crop."""
+    crop_rounding: Literal["down", "even"] | None = None
+    """Where half a pixel is left over around the centre: ``down``, or to the ``even`` number; ``None``: down with
+    antialias, even without."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool
     scale: float = 1 / 255
@@ -107,6 +112,11 @@ class PreprocessingSpec:
         _check_positive(resize_to=self.resize_to, crop=self.crop, scale=self.scale)
         if self.crop > self.resize_to:
             raise ConfigError(f"crop is {self.crop}; it must not be greater than resize_to, {self.resize_to}")
+        if self.resize_width is not None:
+            if self.resize != "stretch":
+                raise ConfigError(f"resize {self.resize!r} does not read resize_width")
+            if self.crop > self.resize_width:
+                raise ConfigError(f"crop is {self.crop}; it must not be greater than resize_width, {self.resize_width}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +153,9 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """The spec as JSON types (tuples are lists)."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for room, name in _LATER_FIELDS:
+            if plain[room][name] is None:
+                del plain[room][name]
         return plain
 
     @classmethod
@@ -181,6 +194,11 @@ class Spec:
             for name in sorted(here | there)
             if here.get(name) != there.get(name)
         }
+
+
+_LATER_FIELDS = [("preprocessing", "resize_width"), ("preprocessing", "crop_rounding")]
+"""Fields that the first specs did not have. Where they say nothing they don't stand in the JSON, so that every
+fingerprint means what it meant before."""
 
 
 def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

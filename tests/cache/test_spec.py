@@ -33,11 +33,35 @@ def test_every_field_changes_the_fingerprint() -> None:
         replace(spec, weights=replace(spec.weights, random_seed=None)),
         replace(spec, sampling=replace(spec.sampling, num_frames=8)),
         replace(spec, preprocessing=replace(spec.preprocessing, antialias=False)),
+        replace(spec, preprocessing=replace(spec.preprocessing, resize="stretch", resize_width=256)),
+        replace(spec, preprocessing=replace(spec.preprocessing, crop_rounding="even")),
         replace(spec, pools=("mean",)),
         replace(spec, precision="bf16"),
         replace(spec, stored_dtype="float32"),
     ]
     assert len({spec.fingerprint, *(other.fingerprint for other in changed)}) == len(changed) + 1
+
+
+def test_fields_that_came_later_leave_older_fingerprints_as_they_were() -> None:
+    spec = make_spec()
+    assert not {"resize_width", "crop_rounding"} & spec.to_dict()["preprocessing"].keys()
+    later = replace(spec, preprocessing=replace(spec.preprocessing, crop_rounding="down"))
+    assert later.to_dict()["preprocessing"]["crop_rounding"] == "down"
+    assert Spec.from_dict(later.to_dict()) == later
+    assert spec.differences(later) == {"preprocessing.crop_rounding": (None, "down")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resize_width": 300}, "'short_side' does not read resize_width"),
+        ({"resize": "stretch", "resize_width": 200}, "crop is 224; it must not be greater than resize_width, 200"),
+        ({"resize_to": 200}, "crop is 224; it must not be greater than resize_to, 200"),
+    ],
+)
+def test_preprocessing_that_makes_no_sense(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(make_spec().preprocessing, **fields)  # type: ignore[arg-type]
 
 
 def test_differences_name_dotted_fields_and_both_values() -> None:

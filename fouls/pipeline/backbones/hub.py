@@ -12,16 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fouls.cache.spec import PreprocessingSpec
-from fouls.errors import ConfigError, WeightsError
+from fouls.errors import WeightsError
 from fouls.pipeline.backbones.tensors import check_keys, check_shapes, reading
 from fouls.pipeline.backbones.weights import WeightsSource, one_line
 
-PROCESSOR_FILE = "preprocessor_config.json"
+PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
+"""The first that is there counts, as in transformers."""
 HUB_TIMEOUT_SECONDS = 5.0
-_SMALL_FILES = ["config.json", PROCESSOR_FILE]
+_SMALL_FILES = ["config.json", *PROCESSOR_FILES]
 _WEIGHTS = (["*.safetensors", "*.safetensors.index.json"], ["pytorch_model*.bin", "pytorch_model.bin.index.json"])
-_INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # as PIL numbers them
 
 
 def checkpoint_folder(source: WeightsSource) -> Path:
@@ -118,58 +117,6 @@ def read_json(path: Path, source: WeightsSource) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise WeightsError(f"weights {source.text!r}: {path} holds no JSON object")
     return plain
-
-
-def read_preprocessing(folder: Path, source: WeightsSource) -> PreprocessingSpec | None:
-    """What ``preprocessor_config.json`` of a checkpoint says; ``None`` where there is none.
-
-    Raises:
-        WeightsError: it does not say all that is needed, or asks for what can't be done.
-    """
-    path = folder / PROCESSOR_FILE
-    if not path.exists():
-        return None
-    plain = read_json(path, source)
-    try:
-        return _parse_preprocessing(plain)
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else one_line(error)
-        raise WeightsError(f"weights {source.text!r}: {path} can't be followed: {what}") from error
-
-
-def _parse_preprocessing(plain: Mapping[str, Any]) -> PreprocessingSpec:
-    if not plain.get("do_resize", True):
-        raise ValueError("do_resize is false; frames have to be brought to the size of the net")
-    size = plain["size"]
-    if isinstance(size, int):
-        size = {"shortest_edge": size}
-    stretch = "shortest_edge" not in size
-    resize_to = int(_square(size) if stretch else size["shortest_edge"])
-    crop = plain["crop_size"] if plain.get("do_center_crop", True) else resize_to
-    if not plain.get("do_center_crop", True) and not stretch:
-        raise ValueError("do_center_crop is false, but the size is of the short side only")
-    normalises = plain.get("do_normalize", True)
-    return PreprocessingSpec(
-        resize="stretch" if stretch else "short_side",
-        resize_to=resize_to,
-        crop=crop if isinstance(crop, int) else _square(crop),
-        interpolation=_INTERPOLATIONS[plain.get("resample", 2)],  # type: ignore[arg-type]
-        antialias=True,
-        scale=float(plain.get("rescale_factor", 1 / 255)) if plain.get("do_rescale", True) else 1.0,
-        mean=_three(plain["image_mean"]) if normalises else (0.0, 0.0, 0.0),
-        std=_three(plain["image_std"]) if normalises else (1.0, 1.0, 1.0),
-    )
-
-
-def _square(size: Mapping[str, Any]) -> int:
-    if size["height"] != size["width"]:
-        raise ValueError(f"the size is {size['height']} × {size['width']}; it must be square")
-    return int(size["height"])
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def _has_weights(folder: Path) -> bool:

@@ -79,7 +79,7 @@ def normalise(batch: Tensor, spec: PreprocessingSpec, dtype: torch.dtype = torch
 def resized_size(height: int, width: int, spec: PreprocessingSpec) -> tuple[int, int]:
     """Height and width after the resize; the long side is rounded down, as in torchvision and transformers."""
     if spec.resize == "stretch":
-        return spec.resize_to, spec.resize_to
+        return spec.resize_to, spec.resize_width or spec.resize_to
     if width <= height:
         return int(spec.resize_to * height / width), spec.resize_to
     return spec.resize_to, int(spec.resize_to * width / height)
@@ -88,11 +88,12 @@ def resized_size(height: int, width: int, spec: PreprocessingSpec) -> tuple[int,
 def crop_corner(height: int, width: int, crop: int, num_crops: int, spec: PreprocessingSpec) -> tuple[int, int]:
     """Top and left of a crop in the resized frame.
 
-    An odd pixel that is left over around the centre: transformers rounds its half down, torchvision's presets (the
-    ones without antialias) to the even number.
+    An odd pixel that is left over around the centre: transformers rounds its half down, torchvision's transforms to
+    the even number.
     """
     top, left = height - spec.crop, width - spec.crop
-    centre_top, centre_left = (slack // 2 if spec.antialias else round(slack / 2) for slack in (top, left))
+    down = spec.antialias if spec.crop_rounding is None else spec.crop_rounding == "down"
+    centre_top, centre_left = (slack // 2 if down else round(slack / 2) for slack in (top, left))
     if num_crops == 1 or crop == 1:
         return centre_top, centre_left
     if height > width:

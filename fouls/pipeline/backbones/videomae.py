@@ -7,55 +7,67 @@ before the ``fc_norm`` of a fine-tuned checkpoint.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import BackboneError, WeightsError
 from fouls.pipeline.backbones.backbone import Net, Pool
-from fouls.pipeline.backbones.hub import (
-    Heads,
-    checkpoint_folder,
-    load_pretrained,
-    read_json,
-    read_preprocessing,
+from fouls.pipeline.backbones.families import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Family,
+    Loaded,
+    check_size,
+    describe,
+    load_family,
+    load_model,
+    read_config,
+    transformers_class,
 )
+from fouls.pipeline.backbones.hub import Heads
 from fouls.pipeline.backbones.pooling import mean, mean_pool, temporal_pool, token_pool
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.tensors import check_shapes, read_tensors, reading
 from fouls.pipeline.backbones.videomae_original import LAYER_NORM_EPS, config_values, convert, is_original
-from fouls.pipeline.backbones.weights import WeightsSource, seeded
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HEADS = Heads(optional=("fc_norm", "classifier"), ignored=("decoder.", "encoder_to_decoder.", "mask_token"))
+from fouls.pipeline.backbones.weights import WeightsSource
 
 
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """What tells the published sizes apart, by the names of ``VideoMAEConfig``."""
-
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    patch_size: int = 16
-    tubelet_size: int = 2
+def default_preprocessing(size: int) -> PreprocessingSpec:
+    """What the hub's ``preprocessor_config.json`` of every published checkpoint says (not the class's defaults)."""
+    return PreprocessingSpec(resize_to=size, crop=size, antialias=True, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-SIZES = {
-    "videomae_small": Size(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536),
-    "videomae_base": Size(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
-    "videomae_large": Size(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
-    "videomae_huge": Size(hidden_size=1280, num_hidden_layers=32, num_attention_heads=16, intermediate_size=5120),
-    "videomae_giant": Size(
-        hidden_size=1408, num_hidden_layers=40, num_attention_heads=16, intermediate_size=6144, patch_size=14
-    ),
-}
+def _size(dim: int, layers: int, heads: int, mlp: int, patch: int = 16) -> dict[str, int]:
+    return {
+        "hidden_size": dim,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": mlp,
+        "patch_size": patch,
+        "tubelet_size": 2,
+    }
+
+
+FAMILY = Family(
+    name="videomae",
+    model_type="videomae",
+    model_class="VideoMAEForVideoClassification",
+    config_class="VideoMAEConfig",
+    sizes={
+        "videomae_small": _size(384, 12, 6, 1536),
+        "videomae_base": _size(768, 12, 12, 3072),
+        "videomae_large": _size(1024, 24, 16, 4096),
+        "videomae_huge": _size(1280, 32, 16, 5120),
+        "videomae_giant": _size(1408, 40, 16, 6144, patch=14),
+    },
+    heads=Heads(optional=("fc_norm", "classifier"), ignored=("decoder.", "encoder_to_decoder.", "mask_token")),
+    default_preprocessing=lambda config: default_preprocessing(config.image_size),
+    input_size="image_size",
+    shared={"num_labels": 400},
+)
 
 
 def build(request: BuildRequest) -> Net:
@@ -67,96 +79,29 @@ def build(request: BuildRequest) -> Net:
         BackboneError: another number of frames than the checkpoint's.
         WeightsError: the weights can't be had, can't be read, or don't fit.
     """
-    source = request.source
-    if source.kind == "random":
-        config = _config(SIZES[request.entry.alias_of or request.name])
-        with seeded(source.seed):
-            return _net(request, _classifier_class()(config), preprocessing=None)
-    if source.kind == "file":
-        return _from_file(request)
-    folder = checkpoint_folder(source)
-    config = _read_config(request, folder)
-    model = load_pretrained(_classifier_class(), source, folder, config, HEADS)
-    return _net(request, model, preprocessing=read_preprocessing(folder, source))
+    state = read_tensors(request.source) if request.source.kind == "file" else None
+    if state is not None and is_original(state):
+        return _net(request, _load_original(request, convert(state)))
+    return _net(request, load_family(request, FAMILY, state))
 
 
-def _from_file(request: BuildRequest) -> Net:
-    """A file in the hub's format or another; what ``config.json`` beside it says goes before what can be inferred."""
-    source = request.source
-    folder, state = source.path.parent, read_tensors(source)
-    original = is_original(state)
-    has_config = (folder / "config.json").exists()
-    positions = None
-    if original:
-        state = convert(state)
-        positions = state.pop("pos_embed", None)
-    if has_config or not original:
-        config = _read_config(request, folder)
+def _load_original(request: BuildRequest, state: dict[str, Tensor]) -> Loaded:
+    """A converted file; what ``config.json`` beside it says goes before what can be inferred."""
+    source, folder = request.source, request.source.path.parent
+    positions = state.pop("pos_embed", None)
+    if (folder / "config.json").exists():
+        config = read_config(request, FAMILY, folder)
     else:
         with reading(source):
-            config = _config_class()(**config_values(state))
-        _check_size(request, config)
-    if original:
-        config.layer_norm_eps = LAYER_NORM_EPS
-    model: Any = load_pretrained(_classifier_class(), source, state, config, HEADS)
-    if original and model.fc_norm is not None:
+            config = transformers_class(FAMILY.config_class)(**config_values(state))
+        check_size(request, FAMILY, config)
+    config.layer_norm_eps = LAYER_NORM_EPS
+    model = load_model(FAMILY, source, state, config)
+    if model.fc_norm is not None:
         model.fc_norm.eps = LAYER_NORM_EPS
     if positions is not None:
         _check_positions(source, positions, model.videomae.embeddings.position_embeddings)
-    return _net(request, model, preprocessing=read_preprocessing(folder, source))
-
-
-def default_preprocessing(size: int) -> PreprocessingSpec:
-    """What the hub's ``preprocessor_config.json`` of every published checkpoint says (not the class's defaults)."""
-    return PreprocessingSpec(resize_to=size, crop=size, antialias=True, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
-def resolved_name(config: Any) -> str:
-    """``videomae_base`` for what is VideoMAE-B, and so on; ``videomae_d96_l4`` for a net of no published size."""
-    for name, size in SIZES.items():
-        if all(getattr(config, field) == value for field, value in asdict(size).items()):
-            return name
-    return f"videomae_d{config.hidden_size}_l{config.num_hidden_layers}"
-
-
-def _classifier_class() -> Any:
-    from transformers import VideoMAEForVideoClassification
-
-    return VideoMAEForVideoClassification
-
-
-def _config_class() -> Any:
-    from transformers import VideoMAEConfig
-
-    return VideoMAEConfig
-
-
-def _config(size: Size) -> Any:
-    return _config_class()(**asdict(size), num_labels=400)
-
-
-def _read_config(request: BuildRequest, folder: Path) -> Any:
-    """The checkpoint's config, or for a file without one that of the size that was asked for."""
-    source, path = request.source, folder / "config.json"
-    if source.kind == "file" and not path.exists():
-        return _config(SIZES[request.entry.alias_of or request.name])
-    model_type = read_json(path, source).get("model_type")
-    if model_type != "videomae":
-        raise WeightsError(f"weights {source.text!r} are of a {model_type!r} model; {request.name} needs 'videomae'")
-    with reading(source):
-        config = _config_class().from_pretrained(folder, local_files_only=True)
-    _check_size(request, config)
-    if not isinstance(config.image_size, int) or not isinstance(config.patch_size, int):
-        raise WeightsError(f"weights {source.text!r}: image and patch must be square, one number each")
-    return config
-
-
-def _check_size(request: BuildRequest, config: Any) -> None:
-    if request.entry.alias_of is None and resolved_name(config) != request.name:
-        raise WeightsError(
-            f"weights {request.source.text!r} are {resolved_name(config)}, not {request.name};"
-            " --backbone videomae takes any size"
-        )
+    return describe(request, FAMILY, model, folder=folder)
 
 
 def _check_positions(source: WeightsSource, positions: Tensor, table: Tensor) -> None:
@@ -166,32 +111,19 @@ def _check_positions(source: WeightsSource, positions: Tensor, table: Tensor) ->
         raise WeightsError(f"weights {source.text!r} have learned positions; VideoMAE has the sine-cosine table")
 
 
-def _net(request: BuildRequest, model: nn.Module, preprocessing: PreprocessingSpec | None) -> Net:
-    config: Any = model.config
-    if request.num_frames not in (None, config.num_frames):
-        raise BackboneError(f"{request.name} takes {config.num_frames} frames a clip, not {request.num_frames}")
-    notes = []
-    if preprocessing is None:
-        preprocessing = default_preprocessing(config.image_size)
-        if request.source.kind != "random":
-            notes.append(
-                f"{request.source.text} has no preprocessor_config.json: frames are prepared as for the published"
-                f" checkpoints (short side {config.image_size}, mean and std of ImageNet)"
-            )
-    if preprocessing.crop != config.image_size:
-        raise WeightsError(
-            f"weights {request.source.text!r}: preprocessor_config.json crops to {preprocessing.crop} pixels,"
-            f" the net takes {config.image_size}"
-        )
+def _net(request: BuildRequest, loaded: Loaded) -> Net:
+    model, num_frames = loaded.model, loaded.model.config.num_frames
+    if request.num_frames not in (None, num_frames):
+        raise BackboneError(f"{request.name} takes {num_frames} frames a clip, not {request.num_frames}")
     return Net(
-        name=resolved_name(config),
-        num_frames=config.num_frames,
-        preprocessing=preprocessing,
+        name=loaded.name,
+        num_frames=num_frames,
+        preprocessing=loaded.preprocessing,
         module=model,
         tokens=_Forward(model.videomae),
         pools=_pools(model),
-        heads=HEADS.optional,
-        notes=tuple(notes),
+        heads=FAMILY.heads.optional,
+        notes=loaded.notes,
     )
 
 

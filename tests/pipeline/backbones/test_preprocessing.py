@@ -64,6 +64,7 @@ def test_long_side_is_rounded_down():
     assert resized_size(37, 53, HUB) == (224, 320)  # 320.86
     assert resized_size(53, 37, HUB) == (320, 224)
     assert resized_size(53, 37, as_hub(resize="stretch")) == (8, 8)
+    assert resized_size(53, 37, as_hub(resize="stretch", resize_width=11)) == (8, 11)
 
 
 def test_three_crops_lie_along_the_longer_side():
@@ -80,6 +81,8 @@ def test_odd_pixel_around_the_centre():
     assert crop_corner(11, 8, 0, 1, as_hub()) == (1, 0)
     assert crop_corner(11, 8, 0, 1, as_hub(antialias=False)) == (2, 0)  # round(1.5)
     assert crop_corner(13, 8, 0, 1, as_hub(antialias=False)) == (2, 0)  # round(2.5)
+    assert crop_corner(11, 8, 0, 1, as_hub(crop_rounding="even")) == (2, 0)
+    assert crop_corner(11, 8, 0, 1, as_hub(antialias=False, crop_rounding="down")) == (1, 0)
 
 
 def test_crops_are_parts_of_the_resized_frame():

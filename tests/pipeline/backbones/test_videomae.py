@@ -15,9 +15,10 @@ from transformers import (
 )
 
 from fouls.errors import BackboneError, WeightsError
+from fouls.pipeline.backbones.families import resolved_name
 from fouls.pipeline.backbones.loading import load_backbone
 from fouls.pipeline.backbones.registry import BACKBONES
-from fouls.pipeline.backbones.videomae import SIZES, resolved_name
+from fouls.pipeline.backbones.videomae import FAMILY
 from tests.pipeline.backbones.checkpoints import (
     HUB_PROCESSOR,
     made_up,
@@ -103,11 +104,11 @@ def test_features_equal_transformers_on_a_real_clip(checkpoint, tiny, shared):
 
 def test_names_do_not_lie(tiny):
     assert tiny.name == "videomae_d32_l2"
-    for name, size in SIZES.items():
-        config = VideoMAEConfig(**vars(size))
-        assert resolved_name(config) == name
+    for name, size in FAMILY.sizes.items():
+        config = VideoMAEConfig(**size)
+        assert resolved_name(FAMILY, config) == name
         assert BACKBONES[name].dim == config.hidden_size
-    assert resolved_name(VideoMAEConfig(num_attention_heads=6)) == "videomae_d768_l12"
+    assert resolved_name(FAMILY, VideoMAEConfig(num_attention_heads=6)) == "videomae_d768_l12"
 
 
 def test_size_that_was_asked_for_must_be_the_checkpoints(checkpoint):
