@@ -145,6 +145,25 @@ _MOVINETS = {
     "movinet_a2_stream_relu6": _movinet("a2", 640, 50, 224, "_stream"),
 }
 
+
+def _image_net(module: str, dim: int, weights: str, alias_of: str | None = None) -> BackboneEntry:
+    """A net of single images; any number of frames."""
+    return BackboneEntry(
+        build=f"fouls.pipeline.backbones.{module}:build",
+        dim=dim,
+        num_frames=16,
+        size=224,
+        pools={"mean": (dim,), "temporal": (16, dim)},
+        weights=weights,
+        sources={"imagenet": weights} if module == "vit" else {},
+        licence="Apache 2.0",
+        alias_of=alias_of,
+    )
+
+
+_DINOV2 = "facebook/dinov2"
+_AUGREG = "timm/vit_base_patch16_224.augreg_in21k_ft_in1k"
+
 BACKBONES: dict[str, BackboneEntry] = {
     "videomae": _videomae("base", 768, alias_of="videomae_base"),
     "videomae_small": _videomae("small", 384),
@@ -160,6 +179,11 @@ BACKBONES: dict[str, BackboneEntry] = {
     "swin3d_s": _swin3d(768),
     "swin3d_b": _swin3d(1024, imagenet="KINETICS400_IMAGENET22K_V1"),
     **_MOVINETS,
+    "dinov2": _image_net("dinov2", 768, f"{_DINOV2}-base", alias_of="dinov2_b"),
+    "dinov2_s": _image_net("dinov2", 384, f"{_DINOV2}-small"),
+    "dinov2_b": _image_net("dinov2", 768, f"{_DINOV2}-base"),
+    "vit": _image_net("vit", 768, _AUGREG, alias_of="vit_b_augreg"),
+    "vit_b_augreg": _image_net("vit", 768, _AUGREG),
 }
 """Name → entry."""
 

@@ -45,7 +45,7 @@ def tiny_config(**changes: Any) -> VideoMAEConfig:
     return VideoMAEConfig(**{**TINY, "num_labels": 5, **changes})
 
 
-def made_up(model_class: Any, config: VideoMAEConfig, seed: int = 0) -> Any:
+def made_up(model_class: Any, config: Any, seed: int = 0) -> Any:
     """A model with weights that make every part of it count: no bias is zero, no norm is one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -57,13 +57,29 @@ def made_up(model_class: Any, config: VideoMAEConfig, seed: int = 0) -> Any:
 
 def save(model: Any, folder: Path, processor: dict[str, Any] | None = None) -> Path:
     """Write a model as the hub has it, with the hub's preprocessing at the model's size unless told otherwise."""
-    logging.disable_progress_bar()
-    model.save_pretrained(folder)
-    logging.enable_progress_bar()
-    size = model.config.image_size
+    size = getattr(model.config, "image_size", None)
     default = HUB_PROCESSOR | {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    (folder / "preprocessor_config.json").write_text(json.dumps(default if processor is None else processor))
+    return save_parts(folder, model, plain=default if processor is None else processor)
+
+
+def save_parts(folder: Path, *parts: Any, plain: dict[str, Any] | None = None) -> Path:
+    """Let a model and a processor of transformers write themselves; ``plain`` is a ``preprocessor_config.json``."""
+    logging.disable_progress_bar()
+    for part in parts:
+        part.save_pretrained(folder)
+    logging.enable_progress_bar()
+    if plain is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(plain))
     return folder
+
+
+def assert_same(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 2e-6) -> None:
+    """Equal but for the order of sums: by direction, and by the largest difference in units of the largest value."""
+    assert ours.dtype == torch.float32
+    assert ours.shape == theirs.shape
+    cosines = torch.cosine_similarity(ours.double().flatten(1), theirs.double().flatten(1))
+    assert cosines.min() >= 0.9999999
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
