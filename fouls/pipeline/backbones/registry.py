@@ -164,6 +164,34 @@ def _image_net(module: str, dim: int, weights: str, alias_of: str | None = None)
 _DINOV2 = "facebook/dinov2"
 _AUGREG = "timm/vit_base_patch16_224.augreg_in21k_ft_in1k"
 
+
+def _vjepa2(dim: int, checkpoint: str, size: int = 256, alias_of: str | None = None) -> BackboneEntry:
+    """Any even number of frames."""
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.vjepa2:build",
+        dim=dim,
+        num_frames=64,
+        size=size,
+        pools={"mean": (dim,), "temporal": (32, dim), "tokens": (32 * (size // 16) ** 2, dim)},
+        weights=f"facebook/vjepa2-{checkpoint}",
+        licence="Apache 2.0" if "vitg" in checkpoint else "MIT",
+        alias_of=alias_of,
+    )
+
+
+def _videoprism(dim: int, num_frames: int, checkpoint: str, alias_of: str | None = None) -> BackboneEntry:
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.videoprism:build",
+        dim=dim,
+        num_frames=num_frames,
+        size=288,
+        pools={"mean": (dim,), "temporal": (num_frames, dim), "tokens": (num_frames * 256, dim)},
+        weights=f"google/videoprism-{checkpoint}",
+        licence="Apache 2.0",
+        alias_of=alias_of,
+    )
+
+
 BACKBONES: dict[str, BackboneEntry] = {
     "videomae": _videomae("base", 768, alias_of="videomae_base"),
     "videomae_small": _videomae("small", 384),
@@ -184,6 +212,14 @@ BACKBONES: dict[str, BackboneEntry] = {
     "dinov2_b": _image_net("dinov2", 768, f"{_DINOV2}-base"),
     "vit": _image_net("vit", 768, _AUGREG, alias_of="vit_b_augreg"),
     "vit_b_augreg": _image_net("vit", 768, _AUGREG),
+    "vjepa2": _vjepa2(1024, "vitl-fpc64-256", alias_of="vjepa2_l"),
+    "vjepa2_l": _vjepa2(1024, "vitl-fpc64-256"),
+    "vjepa2_h": _vjepa2(1280, "vith-fpc64-256"),
+    "vjepa2_g": _vjepa2(1408, "vitg-fpc64-256"),
+    "vjepa2_g_384": _vjepa2(1408, "vitg-fpc64-384", size=384),
+    "videoprism": _videoprism(768, 16, "base-f16r288", alias_of="videoprism_b"),
+    "videoprism_b": _videoprism(768, 16, "base-f16r288"),
+    "videoprism_l": _videoprism(1024, 8, "large-f8r288"),
 }
 """Name → entry."""
 

@@ -95,7 +95,7 @@ def test_equals_timm(augreg, tmp_path):
 
 @pytest.mark.parametrize("size", [(90, 122), (91, 120), (200, 77)])
 def test_input_equals_timms_transforms(augreg, size):
-    """timm resizes with PIL, which rounds its filter's weights otherwise than torch: two levels of 256 apart at most."""
+    """timm resizes with PIL, which rounds its filter's weights otherwise than torch: two levels of 256 at most."""
     backbone = load_backbone("vit", weights=str(augreg), num_frames=1)
     smooth = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(smooth).resize(size[::-1], Image.Resampling.BICUBIC)
