@@ -80,6 +80,3 @@ def main() -> None:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what is committed stays; the same command goes on from there", err=True)
-        sys.exit(130)

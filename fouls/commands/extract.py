@@ -34,6 +34,12 @@ def extract(
     pretrained_source: Annotated[
         PretrainedSource, typer.Option(help="Which default weights, where there are several.", rich_help_panel=WHAT)
     ] = "auto",
+    fallback: Annotated[
+        str | None,
+        typer.Option(
+            help="Backbones to try in turn when the weights can't be had; commas between them.", rich_help_panel=WHAT
+        ),
+    ] = None,
     pool: Annotated[
         list[str] | None,
         typer.Option(help="How tokens become a feature; may be repeated. One pass fills all.", rich_help_panel=WHAT),
@@ -132,6 +138,7 @@ def extract(
         backbone=backbone,
         weights=weights,
         pretrained_source=pretrained_source,
+        fallback=_parse_names(fallback),
         num_frames=frames,
         pools=tuple(pool or ()),
         sampling=SamplingOptions(
@@ -168,19 +175,28 @@ def run(options: ExtractOptions, *, dry_run: bool = False, json_output: bool = F
     from fouls.pipeline.extract import prepare
 
     with console.err.status("loading the backbone"):
-        prepared = prepare(options)
+        prepared = prepare(options, on_fallback=lambda attempt: console.warn(str(attempt)))
     for note in prepared.backbone.notes:
         console.warn(note)
     if dry_run:
         _dry_run(prepared, json_output)
         return
-    report = _extract(prepared)
+    try:
+        report = _extract(prepared)
+    except KeyboardInterrupt:
+        console.warn("interrupted: what is committed stays, and the same command goes on from there")
+        raise typer.Exit(130) from None
     if json_output:
-        typer.echo(json.dumps({"new_rows": report.new_rows, "orphans": report.orphans, **report.summary.to_dict()}))
+        about = {"store": str(prepared.options.store), "new_rows": report.new_rows, "orphans": report.orphans}
+        typer.echo(json.dumps({**about, **report.summary.to_dict()}))
     else:
-        _print_report(options, report)
+        _print_report(prepared.options, report)
     if report.summary.failed or report.summary.todo:
         raise typer.Exit(1)
+
+
+def _parse_names(names: str | None) -> tuple[str, ...]:
+    return () if names is None else tuple(name.strip() for name in names.split(","))
 
 
 def _parse_window(window: str | None) -> tuple[int, int] | None:

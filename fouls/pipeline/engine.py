@@ -98,8 +98,9 @@ class Engine:
         self._pool.__exit__(kind, error, traceback)
 
     def cancel(self) -> None:
-        """Let the blocks in flight end at their next batch, without a commit."""
+        """Let the blocks in flight end without a commit: at their next batch, or at once if they wait for frames."""
         self._cancelled.set()
+        self._pool.close()
 
     def run_block(self, job: BlockJob) -> BlockRecord:
         """Do one block's work and commit it.

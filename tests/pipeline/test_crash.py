@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,7 +87,7 @@ def test_kill_minus_nine_loses_nothing(project: Project, extra: tuple[str, ...])
     assert not list(path.rglob("*.partial"))
 
 
-def wait_for_records(path: Path, process: subprocess.Popen[bytes], *, at_least: int) -> None:
+def wait_for_records(path: Path, process: subprocess.Popen[Any], *, at_least: int) -> None:
     until = time.monotonic() + 60
     while len(list((path / "ledger").glob("0*.json"))) < at_least and process.poll() is None:
         assert time.monotonic() < until, "no block was committed"
@@ -97,3 +99,38 @@ def wait_until_gone(pids: set[int]) -> None:
     while left := alive(pids):
         assert time.monotonic() < until, f"left behind: {left}"
         time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for left-over processes in /proc")
+@pytest.mark.parametrize("extra", [("--device", "cpu"), ("--workers", "2")], ids=["here", "cluster"])
+def test_ctrl_c_ends_soon_and_records_no_failure(project: Project, extra: tuple[str, ...]) -> None:
+    """The signal reaches every process of the terminal's group; only the one that the user started acts on it."""
+    path = project.path / "cache" / "videomae"
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *command(project, *extra)[3:]],
+        cwd=project.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_records(path, process, at_least=1)
+    below = children_of(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), err
+    assert "Traceback" not in err
+    wait_until_gone(below)
+    statuses = set(project.store().rows()["status"].to_pylist())
+    assert statuses <= {"done", "todo"}
+    if process.returncode == 130:
+        assert "the same command goes on from there" in err
+
+
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fouls.cli import main
+main()
+"""
+"""A shell's background jobs ignore the signal; a test may be one."""

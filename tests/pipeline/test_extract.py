@@ -215,6 +215,19 @@ def test_batches_do_not_change_a_row_by_more_than_rounding(project: Project) -> 
     assert difference.max() < 1e-5
 
 
+def test_another_number_of_threads_changes_a_row_by_rounding_alone(project: Project) -> None:
+    """What two workers with a thread each may differ in from one process with two."""
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            project.extract(f"threads{threads}", stored_dtype="float32")
+    finally:
+        torch.set_num_threads(before)
+    one, two = project.store("threads1")["mean"][:], project.store("threads2")["mean"][:]
+    assert np.abs(one - two).max() <= 2e-6 * np.abs(one).max()
+
+
 def test_several_pools_and_dense_clips_in_one_pass(project: Project) -> None:
     sampling = SamplingOptions(kind="dense", frame_stride=1, hop=8)
     report = project.extract(pools=("mean", "temporal"), sampling=sampling, stored_dtype="float32")

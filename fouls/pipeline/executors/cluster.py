@@ -25,6 +25,10 @@ SUBMITTED_AHEAD = 4
 """Blocks known to the scheduler for each thread of a worker: enough never to wait, few enough to stay small."""
 
 
+IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""Run by every worker: Ctrl+C at a terminal reaches them too, but it is for this process, which then stops them."""
+
+
 class EnginePlugin(WorkerPlugin):  # type: ignore[misc]
     """Keeps one engine a worker process: built at the first block, closed with the worker."""
 
@@ -81,6 +85,7 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
                 "memory_limit": 0,
                 "dashboard": False,
                 "env": environment,
+                "preload": [IGNORE_INTERRUPTS],
                 "silence_logs": logging.CRITICAL,
             },
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fouls.cache.spec import Precision
 from fouls.cache.store import open_store
@@ -34,6 +35,11 @@ class BackboneRecipe:
             pretrained_source=self.pretrained_source,
             num_frames=self.num_frames,
         )
+
+
+def absolute_weights(weights: str | None) -> str | None:
+    """``--weights`` that are a folder or file here, for workers that run in another folder."""
+    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,96 @@
+"""Does memory grow with the length of a video, or with the number of videos?
+
+Extracts, with the demo's small VideoMAE, one short and one long video, and a few and many short ones; each in a process
+of its own, uniform and dense. Prints the peak resident memory of the process and of its largest decoding process.
+
+    python benchmarks/memory.py [--frames 200 20000] [--videos 20 400]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+
+from fouls.demo.backbone import write_backbone
+
+SIZE = 192
+
+MEASURE = """
+import json, resource, sys
+from fouls.cli import run_command
+status = run_command(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps([status, *peak]), file=sys.stderr)
+"""
+
+
+def write_video(path: Path, num_frames: int) -> None:
+    """Noise that drifts: nothing that a codec could make small."""
+    rng = np.random.default_rng(num_frames)
+    ground = rng.integers(0, 256, (SIZE, 2 * SIZE, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "30"})
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(num_frames):
+            left = number % SIZE
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(ground[:, left : left + SIZE]), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def run(folder: Path, *arguments: str) -> list[int]:
+    """Run one command line in a process of its own; exit status and peaks in KiB."""
+    ran = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    figures: list[int] = json.loads(ran.stderr.splitlines()[-1])
+    if figures[0]:
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{ran.stderr}")
+    return figures
+
+
+def measure(root: Path, name: str, num_videos: int, num_frames: int) -> None:
+    """One project, extracted uniform and dense."""
+    folder = root / name.replace(" ", "-")
+    for number in range(num_videos):
+        target = folder / "videos" / f"{number:05d}.mp4"
+        if number == 0:
+            write_video(target, num_frames)
+        else:
+            target.write_bytes((folder / "videos" / "00000.mp4").read_bytes())
+    run(folder, "manifest", "build", "videos", "--format", "videos")
+    for sampling in (("uniform",), ("dense", "--frame-stride", "1", "--hop", "8")):
+        arguments = ["extract", "--backbone", "videomae", "--weights", str(root / "weights"), "--device", "cpu"]
+        arguments += ["--sampling", *sampling, "--out", f"cache/{sampling[0]}", "--block-rows", "64"]
+        _, own, child = run(folder, *arguments)
+        print(
+            f"{name:24s} {sampling[0]:8s} process {own / 1024:7.0f} MiB   decoding {child / 1024:6.0f} MiB", flush=True
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, nargs=2, default=[200, 20000], help="of the short and the long video")
+    parser.add_argument("--videos", type=int, nargs=2, default=[20, 400], help="few and many, of 32 frames")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_backbone(root / "weights")
+        for frames in options.frames:
+            measure(root, f"1 video of {frames} frames", 1, frames)
+        for videos in options.videos:
+            measure(root, f"{videos} videos of 32", videos, 32)
+
+
+if __name__ == "__main__":
+    main()
