@@ -39,6 +39,10 @@ class WeightsError(FoulsError):
     """Weights that can't be had, can't be read, or don't fit."""
 
 
+class WeightsUnavailableError(WeightsError):
+    """Weights that can't be had: out of reach, or not there. What ``--fallback`` is for."""
+
+
 class ExecutorError(FoulsError):
     """Workers or devices that aren't there, or that keep dying."""
 

@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from fouls import cli
+from tests.pipeline.backbones.hub_cache import cache, put
 from tests.pipeline.conftest import NUM_VIDEOS, Project, many_videos, project, tiny_weights
 
-__all__ = ["many_videos", "project", "tiny_weights"]
+__all__ = ["cache", "many_videos", "project", "tiny_weights"]
 
 HEAVY = {"torch", "torchvision", "transformers", "zarr", "dask", "distributed", "decord", "av", "pyarrow", "matplotlib"}
 
@@ -124,6 +126,23 @@ def test_made_up_weights_are_said_and_recorded(fouls: Run) -> None:
     assert json.loads(fouls("status cache/videomae_small --json").out)["spec"]["weights"]["random_seed"] == 7
     assert "made up (random:7)" in fouls("status cache/videomae_small").out
     assert "1 of 1 rows done" in out
+
+
+def test_fallback_is_said_and_retried_as_it_was(fouls: Run, project: Project, cache: Path) -> None:
+    put(cache, "MCG-NJU/videomae-base-finetuned-kinetics", project.weights)
+    (project.videos / "v1.mp4").rename(project.path / "away.mp4")
+    status, out, err = fouls("extract --backbone mvit_v2_b --fallback dinov2_b,videomae --json")
+    assert status == 1
+    notes = [line for line in err.splitlines() if line.startswith("note: ")]
+    assert [note.split()[1] for note in notes] == ["mvit_v2_b", "dinov2_b"]
+    assert [note.rpartition("; ")[2] for note in notes] == ["trying dinov2_b next", "trying videomae next"]
+    plain = json.loads(out)
+    assert (plain["store"], plain["spec"]["backbone"]) == ("cache/videomae", "videomae_d32_l2")
+    (project.path / "away.mp4").rename(project.videos / "v1.mp4")
+    retried = fouls("failures cache/videomae --retry")
+    assert retried.status == 0, retried.err
+    assert "not used" not in retried.err
+    assert f"{NUM_VIDEOS} of {NUM_VIDEOS} rows done, 0 failed" in retried.out
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,12 +26,12 @@ from fouls.pipeline.devices import (
     Placement,
     default_batch_size,
     default_decode_workers,
-    default_precision,
     place,
 )
 from fouls.pipeline.engine import EngineOptions
 from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import BackboneRecipe, EngineRecipe
+from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
 from fouls.pipeline.jobs import BlockJob, Work, find_work
 from fouls.pipeline.options import ExtractOptions, resolve_spec
 from fouls.pipeline.plan import known_videos, plan_rows
@@ -47,6 +46,7 @@ class Prepared:
     """An extraction whose backbone is loaded and whose manifest is read; nothing is written yet."""
 
     options: ExtractOptions
+    """As they were given; after a fallback with the backbone that is used."""
     placement: Placement
     recipe: BackboneRecipe
     backbone: Backbone
@@ -84,8 +84,12 @@ class ExtractReport:
     summary: Summary
 
 
-def prepare(options: ExtractOptions) -> Prepared:
+def prepare(options: ExtractOptions, *, on_fallback: Callable[[FailedAttempt], None] = warn) -> Prepared:
     """Read the manifest, choose devices, load the backbone, resolve the spec; refuse what can't work.
+
+    Args:
+        options: what is asked for.
+        on_fallback: called for each backbone whose weights can't be had, before the next is tried.
 
     Raises:
         FoulsError: anything that the user can mend, see ``fouls/errors.py``.
@@ -93,32 +97,20 @@ def prepare(options: ExtractOptions) -> Prepared:
     candidates(options.decoder)
     whole = read_manifest(options.manifest)
     placement = place(options.executor)
-    recipe = BackboneRecipe(
-        name=options.backbone,
-        weights=_absolute(options.weights),
-        pretrained_source=options.pretrained_source,
-        num_frames=options.num_frames,
-        precision=options.precision or default_precision(placement.device),
-        device=placement.device,
-    )
-    backbone = recipe.load("cpu" if placement.on_cluster else placement.device)
-    spec = resolve_spec(options, backbone)
+    chosen = choose_backbone(options, placement, on_fallback)
+    options = chosen.options
+    spec = resolve_spec(options, chosen.backbone)
     if (options.store / "zarr.json").exists():
         check_same_spec(open_store(options.store), spec)
     return Prepared(
         options=options,
         placement=placement,
-        recipe=recipe,
-        backbone=backbone,
+        recipe=chosen.recipe,
+        backbone=chosen.backbone,
         spec=spec,
         manifest=whole if options.limit is None else whole.slice(0, options.limit),
         manifest_videos=whole.num_rows,
     )
-
-
-def _absolute(weights: str | None) -> str | None:
-    """Weights in a local folder or file, for workers that run elsewhere."""
-    return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
 
 
 def check_same_spec(store: Store, spec: Spec) -> None:

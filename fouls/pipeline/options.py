@@ -86,6 +86,8 @@ class ExtractOptions:
     backbone: str
     weights: str | None = None
     pretrained_source: PretrainedSource = "auto"
+    fallback: tuple[str, ...] = ()
+    """Backbones to try in turn, with their own default weights, when the weights can't be had."""
     num_frames: int | None = None
     pools: tuple[str, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
@@ -109,6 +111,8 @@ class ExtractOptions:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"--{name.replace('_', '-').removesuffix('-seconds')} is {value}; it must be above 0")
+        if not all(self.fallback):
+            raise ConfigError(f"--fallback is {','.join(self.fallback)!r}; it must be names with commas between them")
 
     @property
     def store(self) -> Path:

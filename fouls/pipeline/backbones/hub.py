@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fouls.errors import WeightsError
+from fouls.errors import WeightsError, WeightsUnavailableError
 from fouls.pipeline.backbones.tensors import check_keys, check_shapes, reading
 from fouls.pipeline.backbones.weights import WeightsSource, one_line
 
@@ -27,7 +27,8 @@ def checkpoint_folder(source: WeightsSource) -> Path:
     """The folder of a checkpoint; one on the hub is downloaded into the hub's cache unless it is there.
 
     Raises:
-        WeightsError: no hub id, or the hub can't be reached and the cache does not have it.
+        WeightsError: no hub id.
+        WeightsUnavailableError: the hub can't be reached or does not have it, and neither does the cache.
     """
     if source.kind == "folder":
         return source.path
@@ -49,11 +50,11 @@ def checkpoint_folder(source: WeightsSource) -> Path:
             if _has_weights(folder):
                 return folder
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(
+        raise WeightsUnavailableError(
             f"weights {source.text!r} are not in the hub's cache and can't be had from the hub ({one_line(error)});"
             " ways out: --weights FOLDER of a copy, a cache filled elsewhere (HF_HOME), or made up: --weights random:0"
         ) from error
-    raise WeightsError(
+    raise WeightsUnavailableError(
         f"weights {source.text!r}: neither the hub nor its cache here has a .safetensors or pytorch_model.bin of it"
     )
 

@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 
 from fouls.cache.spec import Precision, WeightsSpec
-from fouls.errors import BackboneError, ConfigError, ExecutorError, WeightsError
+from fouls.errors import BackboneError, ConfigError, ExecutorError, WeightsUnavailableError
 from fouls.pipeline.backbones.backbone import Backbone, Net
 from fouls.pipeline.backbones.registry import BackboneEntry, BuildRequest, find_entry, load_builder
 from fouls.pipeline.backbones.tensors import is_torchvision_mismatch
@@ -36,7 +36,8 @@ def load_backbone(
 
     Raises:
         BackboneError: no such backbone, or not with so many frames, or no weights of that source.
-        WeightsError: the weights can't be had, can't be read, or don't fit.
+        WeightsError: the weights can't be read or don't fit.
+        WeightsUnavailableError: they can't be had.
         ConfigError: a precision that does not exist.
         ExecutorError: a device that does not exist.
     """
@@ -55,7 +56,8 @@ def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source:
 
     Raises:
         BackboneError: there are no published weights of that source.
-        WeightsError: there are none at all, or what was typed can't be understood.
+        WeightsError: what was typed can't be understood.
+        WeightsUnavailableError: there are none at all.
         ConfigError: made-up weights of a source.
     """
     if source not in get_args(PretrainedSource):
@@ -67,7 +69,7 @@ def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source:
         published = entry.weights if source == "auto" else entry.sources[source]
         if published is None:
             file = entry.file_hint or "FILE"
-            raise WeightsError(
+            raise WeightsUnavailableError(
                 f"no weights of {name} to download: give --weights {file}, or made up: --weights random:0"
             )
         return WeightsSource(kind="name", text=published)

@@ -6,13 +6,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from http.client import HTTPException
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fouls.cache.spec import PreprocessingSpec
-from fouls.errors import WeightsError
+from fouls.errors import WeightsError, WeightsUnavailableError
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.tensors import as_fp32, load_state, read_tensors, reading
 from fouls.pipeline.backbones.weights import one_line, seeded
@@ -88,8 +89,8 @@ def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:
         try:
             with _bounded_waiting(), redirect_stdout(sys.stderr):  # where torch.hub says that it downloads
                 return as_fp32(member.get_state_dict(progress=sys.stderr.isatty(), check_hash=True, weights_only=True))
-        except OSError as error:  # URLError and timeouts among them
-            raise WeightsError(
+        except (OSError, HTTPException) as error:  # URLError, timeouts and broken connections among them
+            raise WeightsUnavailableError(
                 f"weights {source.text!r} of {request.name} can't be had from {member.url} ({one_line(error)});"
                 f" ways out: --weights FILE of a copy, the file put into {torch.hub.get_dir()}/checkpoints,"
                 " or made up: --weights random:0"

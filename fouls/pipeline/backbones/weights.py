@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fouls.errors import WeightsError
+from fouls.errors import WeightsError, WeightsUnavailableError
 
 PretrainedSource = Literal["auto", "kinetics", "imagenet"]
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pyth", ".ckpt")
@@ -45,7 +45,8 @@ def parse_weights(text: str) -> WeightsSource:
     """Tell the kinds of ``--weights`` apart: ``random:SEED``, a file, a folder, or a published name.
 
     Raises:
-        WeightsError: made-up weights without a seed, or a path at which there is nothing.
+        WeightsError: made-up weights without a seed.
+        WeightsUnavailableError: a path at which there is nothing.
     """
     if text == "random" or text.startswith("random:"):
         seed = text.partition(":")[2]
@@ -58,7 +59,7 @@ def parse_weights(text: str) -> WeightsSource:
     if text and path.exists():
         return WeightsSource(kind="file", text=text)
     if not text or text.startswith(("/", "./", "../", "~")) or text.endswith(FILE_SUFFIXES):
-        raise WeightsError(f"weights {text!r}: there is no such file or folder")
+        raise WeightsUnavailableError(f"weights {text!r}: there is no such file or folder")
     return WeightsSource(kind="name", text=text)
 
 

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import torch
 
-from fouls.errors import WeightsError
+from fouls.errors import WeightsError, WeightsUnavailableError
 from fouls.files import write_atomically
 from fouls.pipeline.backbones.weights import WeightsSource, one_line
 
@@ -30,7 +30,8 @@ def fetch(source: WeightsSource, published: str) -> WeightsSource:
         published: the name of what is published.
 
     Raises:
-        WeightsError: nothing of that name is published, or it can't be downloaded.
+        WeightsError: nothing of that name is published.
+        WeightsUnavailableError: it can't be downloaded.
     """
     if source.text != published:
         raise WeightsError(f"weights {source.text!r} are no file and not published; there is: {published}")
@@ -41,7 +42,7 @@ def fetch(source: WeightsSource, published: str) -> WeightsSource:
             with urlopen(url, timeout=TIMEOUT_SECONDS) as response:
                 content = response.read()
         except (OSError, HTTPException) as error:  # URLError, timeouts and broken connections among them
-            raise WeightsError(
+            raise WeightsUnavailableError(
                 f"weights {published!r} can't be had from {url} ({one_line(error)}); ways out: --weights FILE of a"
                 f" copy, the file put into {path.parent}, or made up: --weights random:0"
             ) from error
