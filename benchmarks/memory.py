@@ -1,7 +1,8 @@
 """Does memory grow with the length of a video, or with the number of videos?
 
-Extracts, with the demo's small VideoMAE, one short and one long video, and a few and many short ones; each in a process
-of its own, uniform and dense. Prints the peak resident memory of the process and of its largest decoding process.
+Extracts, with the demo's small VideoMAE, one short and one long video, and a few and many short ones; each in a
+process of its own, uniform and dense. Prints the peak resident memory of the process, and of the largest process below
+it, which decodes; both are looked at every 20 ms.
 
     python benchmarks/memory.py [--frames 200 20000] [--videos 20 400]
 """
@@ -9,26 +10,21 @@ of its own, uniform and dense. Prints the peak resident memory of the process an
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 
 from fouls.demo.backbone import write_backbone
 
 SIZE = 192
 
-MEASURE = """
-import json, resource, sys
-from fouls.cli import run_command
-status = run_command(sys.argv[1:])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(json.dumps([status, *peak]), file=sys.stderr)
-"""
+PAUSE_SECONDS = 0.02
 
 
 def write_video(path: Path, num_frames: int) -> None:
@@ -47,15 +43,39 @@ def write_video(path: Path, num_frames: int) -> None:
         container.mux(stream.encode())
 
 
-def run(folder: Path, *arguments: str) -> list[int]:
-    """Run one command line in a process of its own; exit status and peaks in KiB."""
-    ran = subprocess.run(
-        [sys.executable, "-c", MEASURE, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    figures: list[int] = json.loads(ran.stderr.splitlines()[-1])
-    if figures[0]:
-        raise SystemExit(f"{' '.join(arguments)} failed:\n{ran.stderr}")
-    return figures
+def run(folder: Path, *arguments: str) -> tuple[int, int]:
+    """Run one command line in a process of its own.
+
+    Returns:
+        Peak resident bytes of the process, and of the largest process below it.
+    """
+    command = [sys.executable, "-m", "fouls", *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        watched = psutil.Process(process.pid)
+        own = below = 0
+        while process.poll() is None:
+            own = max(own, resident(watched))
+            below = max([below, *(resident(child) for child in children_of(watched))])
+            time.sleep(PAUSE_SECONDS)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
+    return own, below
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """All processes below one; none when it is gone."""
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def resident(process: psutil.Process) -> int:
+    """Resident bytes; 0 when the process is gone."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def measure(root: Path, name: str, num_videos: int, num_frames: int) -> None:

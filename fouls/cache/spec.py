@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 
 from fouls.errors import ConfigError
 
-SamplingKind = Literal["uniform", "center", "dense", "views", "window"]
+SamplingKind = Literal["uniform", "center", "dense", "views", "window", "stream"]
 Precision = Literal["fp32", "bf16", "fp16"]
 StoredDtype = Literal["float16", "float32"]
 
@@ -41,9 +41,9 @@ class SamplingSpec:
     num_frames: int
     """Frames a clip."""
     frame_stride: int | None = None
-    """Native frames from one frame of the clip to the next (``center``, ``dense``, ``views``)."""
+    """Native frames from one frame of the clip to the next (``center``, ``dense``, ``views``, ``stream``)."""
     hop: int | None = None
-    """Native frames from the start of one clip to the start of the next (``dense``)."""
+    """Native frames from the start of one clip to the start of the next (``dense``, ``stream``)."""
     num_clips: int = 1
     """Clips in time (``views``)."""
     num_crops: int = 1
@@ -72,6 +72,7 @@ class SamplingSpec:
             "dense": {"frame_stride", "hop"},
             "views": {"frame_stride"},
             "window": {"window_start", "window_stop"},
+            "stream": {"frame_stride", "hop"},
         }[self.kind]
         for name in ("frame_stride", "hop", "window_start", "window_stop"):
             if (getattr(self, name) is not None) != (name in reads):

@@ -58,15 +58,20 @@ def extract(
     ] = None,
     dtype: Annotated[StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)] = "float16",
     sampling: Annotated[
-        SamplingKind, typer.Option(help="How clips are taken from a video.", rich_help_panel=FRAMES)
-    ] = "uniform",
+        SamplingKind | None,
+        typer.Option(
+            help="How clips are taken from a video.",
+            show_default="uniform; stream for stream nets",
+            rich_help_panel=FRAMES,
+        ),
+    ] = None,
     frames: Annotated[
         int | None, typer.Option(help="Frames a clip, where the backbone leaves a choice.", rich_help_panel=FRAMES)
     ] = None,
     frame_stride: Annotated[
         int | None,
         typer.Option(
-            help="Frames from one to the next: center, dense, views.",
+            help="Frames from one to the next: center, dense, views, stream.",
             show_default="64 / frames",
             rich_help_panel=FRAMES,
         ),
@@ -74,7 +79,7 @@ def extract(
     hop: Annotated[
         int | None,
         typer.Option(
-            help="Frames from one clip to the next: dense.", show_default="no overlap", rich_help_panel=FRAMES
+            help="Frames from one clip to the next: dense, stream.", show_default="no overlap", rich_help_panel=FRAMES
         ),
     ] = None,
     clips: Annotated[

@@ -70,7 +70,7 @@ def load_samples(
         raise RunError(_nothing_message(store, tasks, splits, coverage))
     rows = _with_manifest_columns(rows, of_splits, positions)
     values = read_pool(store, pool, rows["row"].to_numpy(), rows["video_id"])
-    samples = samples_from_rows(values, rows, clips_are_steps=store.spec.sampling.kind == "dense")
+    samples = samples_from_rows(values, rows, clips_are_steps=store.spec.sampling.kind in ("dense", "stream"))
     return _with_labels(samples, rows, of_splits, tasks), coverage
 
 

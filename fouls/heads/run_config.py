@@ -29,7 +29,7 @@ class StoreReference:
     @property
     def clips_are_steps(self) -> bool:
         """Whether the clips of a video are time steps of one track."""
-        return self.spec.sampling.kind == "dense"
+        return self.spec.sampling.kind in ("dense", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,7 +145,7 @@ def group_rows(rows: pa.Table, *, clips_are_steps: bool) -> Grouping:
 
     Args:
         rows: a row index with ``sample_id, video_id, view, clip, crop``.
-        clips_are_steps: the clips of one video are the time steps of one track (sampling ``dense``).
+        clips_are_steps: the clips of one video are the time steps of one track (sampling ``dense`` or ``stream``).
     """
     sample, video = _codes(rows["sample_id"]), _codes(rows["video_id"])
     view, clip, crop = (rows[name].to_numpy().astype(np.int64) for name in ("view", "clip", "crop"))
@@ -184,7 +184,7 @@ def samples_from_rows(values: npt.NDArray[np.floating], rows: pa.Table, *, clips
     Args:
         values: (R, T', D)
         rows: the R rows, see :func:`group_rows`.
-        clips_are_steps: sampling ``dense``.
+        clips_are_steps: sampling ``dense`` or ``stream``.
     """
     grouping = group_rows(rows, clips_are_steps=clips_are_steps)
     sample_ids, video_ids = (rows[name].to_numpy().astype(object) for name in ("sample_id", "video_id"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ def _fill(batch: Batch, video: VideoJob, future: Future[DecodedVideo], cost: Dec
     if not clips:
         return
     try:
-        decoded = _wait(future, cost, counts=clips[0] is video.clips[0])
+        decoded = wait_for(future, cost, counts=clips[0] is video.clips[0])
     except VideoError as error:
         batch.failures.update({clip.row: (video.file.video_id, error) for clip in clips})
         return
@@ -91,7 +91,17 @@ def _fill(batch: Batch, video: VideoJob, future: Future[DecodedVideo], cost: Dec
         batch.decoders[clip.row] = decoded.decoder
 
 
-def _wait(future: Future[DecodedVideo], cost: DecodingCost, *, counts: bool) -> DecodedVideo:
+def wait_for(future: Future[DecodedVideo], cost: DecodingCost, *, counts: bool = True) -> DecodedVideo:
+    """The result of a decoding task.
+
+    Args:
+        future: the task.
+        cost: is added to.
+        counts: whether this is the first time that the task is waited for.
+
+    Raises:
+        VideoError: it could not be decoded.
+    """
     started = time.perf_counter()
     try:
         decoded = future.result()
@@ -107,7 +117,7 @@ def _divide(videos: tuple[VideoJob, ...], clip_bytes: int) -> Iterator[VideoJob]
     most = max(1, MAX_JOB_BYTES // clip_bytes)
     for video in videos:
         for first in range(0, len(video.clips), most):
-            yield VideoJob(file=video.file, clips=video.clips[first : first + most])
+            yield replace(video, clips=video.clips[first : first + most])
 
 
 def _first_row(video: VideoJob) -> int:

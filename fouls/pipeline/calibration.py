@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from fouls.cache.spec import SamplingSpec
 from fouls.cache.store import open_store
 from fouls.errors import VideoError
 from fouls.manifests.table import absolute_paths
@@ -55,7 +56,7 @@ def estimate(prepared: Prepared) -> Estimate:
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())
     options = prepared.engine_options(block_rows)
-    trial = calibrate(prepared.backbone, jobs, options, prepared.spec.sampling.num_crops)
+    trial = calibrate(prepared.backbone, jobs, options, prepared.spec.sampling)
     placement = prepared.placement
     return Estimate(
         new_rows=new.num_rows,
@@ -89,7 +90,7 @@ class Calibration:
 
 
 def calibrate(
-    backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, num_crops: int
+    backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, sampling: SamplingSpec
 ) -> Calibration | None:
     """Decode a few of the videos that are to be done, and push one batch through the backbone.
 
@@ -97,18 +98,20 @@ def calibrate(
         ``None`` when not one of them could be decoded.
     """
     videos = [video for job in jobs for video in job.videos][:TRIAL_VIDEOS]
-    decode_seconds = _time_decoding(backbone, videos, options, num_crops)
+    decode_seconds = _time_decoding(backbone, videos, options, sampling.num_crops)
     if decode_seconds is None:
         return None
-    size = backbone.preprocessing.crop
-    pictures = torch.zeros((options.batch_size, backbone.num_frames, size, size, 3), dtype=torch.uint8)
+    streams = sampling.kind == "stream"
+    size, batch_size = backbone.preprocessing.crop, 1 if streams else options.batch_size
+    pictures = torch.zeros((batch_size, sampling.num_frames, size, size, 3), dtype=torch.uint8)
     seconds = 0.0
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
-        for feature in backbone.features(backbone.normalise(pictures)).values():
+        x = backbone.normalise(pictures)
+        for feature in (backbone.stream(x)[0] if streams else backbone.features(x)).values():
             feature.cpu()
         seconds = time.perf_counter() - started
-    return Calibration(decode_seconds=decode_seconds, forward_seconds=seconds / options.batch_size)
+    return Calibration(decode_seconds=decode_seconds, forward_seconds=seconds / batch_size)
 
 
 def _time_decoding(backbone: Backbone, videos: list[VideoJob], options: EngineOptions, num_crops: int) -> float | None:

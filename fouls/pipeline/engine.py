@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.batches import Batch, DecodingCost, batches
 from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.jobs import BlockJob, VideoJob
+from fouls.pipeline.streaming import Streams, stream_video
 from fouls.video.isolation import IsolatedPool
 
 BLOCKS_IN_FLIGHT = 2
@@ -102,8 +104,17 @@ class Engine:
         self._cancelled.set()
         self._pool.close()
 
-    def run_block(self, job: BlockJob) -> BlockRecord:
+    def run_chain(self, chain: Sequence[BlockJob]) -> list[BlockRecord]:
+        """Do the work of blocks that follow each other, in their order; see :meth:`run_block`."""
+        streams = Streams()
+        return [self.run_block(job, streams) for job in chain]
+
+    def run_block(self, job: BlockJob, streams: Streams) -> BlockRecord:
         """Do one block's work and commit it.
+
+        Args:
+            job: what there is to do.
+            streams: what a stream net remembers of the block before.
 
         Returns:
             The record that now stands in the ledger.
@@ -113,25 +124,11 @@ class Engine:
             CancelledError: :meth:`cancel` was called.
         """
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        state = _begin(self.store, job)
-        cost, forward_seconds = DecodingCost(), 0.0
-        first_row, stop_row = block_span(self.store, job.block)
-        for batch in batches(
-            job.videos,
-            rows=range(first_row, stop_row),
-            batch_size=self.options.batch_size,
-            spec=self.store.spec,
-            submit=self._submit,
-            cost=cost,
-        ):
-            if self._cancelled.is_set():
-                raise CancelledError
-            if batch.decoders:
-                forward_seconds += self._forward(batch, state.features, first_row)
-            for row, decoder in batch.decoders.items():
-                state.succeed(row, decoder)
-            for row, (video_id, error) in batch.failures.items():
-                state.fail(row, video_id, error)
+        state, cost = _begin(self.store, job), DecodingCost()
+        if self.store.spec.sampling.kind == "stream":
+            forward_seconds = self._stream_videos(job, state, streams, cost)
+        else:
+            forward_seconds = self._encode_batches(job, state, cost)
         for row, video_id, message in job.unplannable:
             code, _, reason = message.partition(": ")
             state.fail(row, video_id, VideoError(code, reason))
@@ -148,6 +145,69 @@ class Engine:
             started_at=started_at,
         )
         return self._writer.commit(state.features, record)
+
+    def _encode_batches(self, job: BlockJob, state: _BlockState, cost: DecodingCost) -> float:
+        """Fill a block batch by batch.
+
+        Returns:
+            The seconds that the backbone took.
+        """
+        seconds = 0.0
+        first_row, stop_row = block_span(self.store, job.block)
+        for batch in batches(
+            job.videos,
+            rows=range(first_row, stop_row),
+            batch_size=self.options.batch_size,
+            spec=self.store.spec,
+            submit=self._submit,
+            cost=cost,
+        ):
+            self._check_cancelled()
+            if batch.decoders:
+                seconds += self._forward(batch, state.features, first_row)
+            for row, decoder in batch.decoders.items():
+                state.succeed(row, decoder)
+            for row, (video_id, error) in batch.failures.items():
+                state.fail(row, video_id, error)
+        return seconds
+
+    def _stream_videos(self, job: BlockJob, state: _BlockState, streams: Streams, cost: DecodingCost) -> float:
+        """Fill a block video by video, each gone through in time.
+
+        Returns:
+            The seconds that the backbone took.
+        """
+        seconds = 0.0
+        first_row, _ = block_span(self.store, job.block)
+        for video in job.videos:
+            rows = stream_video(
+                video,
+                backbone=self.backbone,
+                sampling=self.store.spec.sampling,
+                pools=list(self.store.pools),
+                submit=self._submit,
+                streams=streams,
+                free=self._backbone_is_free,
+                cost=cost,
+            )
+            left = [clip.row for clip in video.clips]
+            try:
+                for row in rows:
+                    self._check_cancelled()
+                    seconds += row.forward_seconds
+                    for pool, target in state.features.items():
+                        with np.errstate(over="ignore"):
+                            target[row.row - first_row] = row.features[pool]
+                    state.succeed(row.row, row.decoder)
+                    left.remove(row.row)
+            except VideoError as error:
+                for lost in left:
+                    state.fail(lost, video.file.video_id, error)
+        return seconds
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise CancelledError
 
     def _submit(self, video: VideoJob) -> Future[DecodedVideo]:
         spec = self.store.spec

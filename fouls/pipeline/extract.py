@@ -35,6 +35,7 @@ from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
 from fouls.pipeline.jobs import BlockJob, Work, find_work
 from fouls.pipeline.options import ExtractOptions, resolve_spec
 from fouls.pipeline.plan import known_videos, plan_rows
+from fouls.pipeline.streaming import chains
 from fouls.video.decoders import candidates
 
 MAX_PASSES = 3
@@ -182,11 +183,12 @@ def extract(
         on_start(work)
         with ExitStack() as stack:
             run = _runner(prepared, store, stack) if work.jobs else None
+            streams = prepared.spec.sampling.kind == "stream"
             for _ in range(MAX_PASSES):
                 if run is None or not work.jobs:
                     break
                 jobs = {job.block: job for job in work.jobs}
-                for record in run(work.jobs):
+                for record in run(chains(work.jobs) if streams else [(job,) for job in work.jobs]):
                     on_block(record, jobs[record.block])
                 work = _find(prepared, store, retry_failed=False)
         remove_partial_files(path)
@@ -219,7 +221,7 @@ def _find(prepared: Prepared, store: Store, *, retry_failed: bool) -> Work:
 
 def _runner(
     prepared: Prepared, store: Store, stack: ExitStack
-) -> Callable[[Sequence[BlockJob]], Iterator[BlockRecord]]:
+) -> Callable[[Sequence[Sequence[BlockJob]]], Iterator[BlockRecord]]:
     recipe = EngineRecipe(
         store=str(store.path.resolve()),
         backbone=prepared.recipe,
@@ -228,11 +230,11 @@ def _runner(
     placement = prepared.placement
     if not placement.on_cluster:
         engine = stack.enter_context(recipe.build(prepared.backbone))
-        return lambda jobs: run_here(engine, jobs)
+        return lambda work: run_here(engine, work)
     from fouls.pipeline.executors.cluster import run_on_cluster, start_cluster
 
     address = placement.scheduler or stack.enter_context(start_cluster(workers=placement.workers, gpus=placement.gpus))
-    return lambda jobs: run_on_cluster(address, recipe, jobs)
+    return lambda work: run_on_cluster(address, recipe, work)
 
 
 def made_by(options: ExtractOptions) -> dict[str, Any]:

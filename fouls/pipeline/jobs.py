@@ -46,6 +46,8 @@ class VideoJob:
 
     file: VideoFile
     clips: tuple[ClipJob, ...]
+    origin: int = 0
+    """Native frame at which the video, or its segment, begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +131,13 @@ def make_video_jobs(rows: pa.Table, files: Mapping[str, VideoFile]) -> tuple[Vid
         StoreError: a video was planned from other content than ``files`` has.
     """
     jobs = []
-    for video_id, clips in _by_video(rows.select(["row", "video_id", "crop", "frame_indices", "content_hash"])):
+    columns = ["row", "video_id", "crop", "frame_indices", "content_hash", "segment_start"]
+    for video_id, clips in _by_video(rows.select(columns)):
         file = files[video_id]
         if file.content_hash not in (clips[0]["content_hash"], None):
             raise StoreError(f"video {video_id!r} is planned from other content than the manifest has: plan first")
-        jobs.append(VideoJob(file=file, clips=tuple(_clip_job(clip) for clip in clips)))
+        origin = clips[0]["segment_start"] or 0
+        jobs.append(VideoJob(file=file, clips=tuple(_clip_job(clip) for clip in clips), origin=origin))
     return tuple(jobs)
 
 

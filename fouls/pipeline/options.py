@@ -12,6 +12,8 @@ from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
 
+STREAM_HOP = 8
+"""Frames of a stream from one row to the next by default."""
 CLIP_SPAN = 64
 """Native frames that a clip spans by default where it has a stride: 16 frames × 4, 32 frames × 2."""
 
@@ -20,7 +22,7 @@ CLIP_SPAN = 64
 class SamplingOptions:
     """Which frames; ``None`` is the kind's default."""
 
-    kind: SamplingKind = "uniform"
+    kind: SamplingKind | None = None
     frame_stride: int | None = None
     hop: int | None = None
     num_clips: int | None = None
@@ -28,23 +30,26 @@ class SamplingOptions:
     window: tuple[int, int] | None = None
     window_fps: float | None = None
 
-    def resolve(self, num_frames: int) -> SamplingSpec:
-        """Fill in the defaults for clips of ``num_frames`` frames.
+    def resolve(self, backbone: Backbone) -> SamplingSpec:
+        """Fill in the defaults for a backbone.
 
         Raises:
             ConfigError: an option that the kind does not read, or a value out of range.
         """
-        stride, hop = self.frame_stride, self.hop
-        if self.kind in ("center", "dense", "views"):
+        kind = self.kind or ("stream" if backbone.streams else "uniform")
+        if kind != "views" and (self.num_clips or self.num_crops):
+            raise ConfigError(f"sampling {kind!r} does not read clips and crops: they belong to 'views'")
+        if kind == "stream":
+            return self._resolve_stream(backbone)
+        num_frames, stride, hop = backbone.num_frames, self.frame_stride, self.hop
+        if kind in ("center", "dense", "views"):
             stride = stride or max(1, CLIP_SPAN // num_frames)
-        if self.kind == "dense":
+        if kind == "dense":
             hop = hop or num_frames * (stride or 1)
-        if self.kind != "views" and (self.num_clips or self.num_crops):
-            raise ConfigError(f"sampling {self.kind!r} does not read clips and crops: they belong to 'views'")
-        views = self.kind == "views"
+        views = kind == "views"
         start, stop = self.window or (None, None)
         return SamplingSpec(
-            kind=self.kind,
+            kind=kind,
             num_frames=num_frames,
             frame_stride=stride,
             hop=hop,
@@ -54,6 +59,17 @@ class SamplingOptions:
             window_stop=stop,
             window_fps=self.window_fps,
         )
+
+    def _resolve_stream(self, backbone: Backbone) -> SamplingSpec:
+        if not backbone.streams:
+            raise BackboneError(f"{backbone.name} does not stream: sampling 'stream' is for the nets named …_stream")
+        stride = self.frame_stride or 1
+        hop = self.hop or STREAM_HOP * stride
+        if hop % stride:
+            raise ConfigError(f"--hop is {hop}; it must be a multiple of --frame-stride, {stride}")
+        if self.window or self.window_fps:
+            raise ConfigError("sampling 'stream' does not read window and fps: they belong to 'window'")
+        return SamplingSpec(kind="stream", num_frames=hop // stride, frame_stride=stride, hop=hop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +182,13 @@ def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:
     for pool in pools:
         if pool not in backbone.pools:
             raise BackboneError(f"{backbone.name} has no pool {pool!r}; it has {', '.join(backbone.pools)}")
+    sampling = options.sampling.resolve(backbone)
+    if sampling.kind == "stream" and "temporal" in pools:
+        raise ConfigError("sampling 'stream' has no pool 'temporal': every row is a step in time; use the others")
     return Spec(
         backbone=backbone.name,
         weights=backbone.weights,
-        sampling=options.sampling.resolve(backbone.num_frames),
+        sampling=sampling,
         preprocessing=backbone.preprocessing,
         pools=pools,
         precision=backbone.precision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow as pa
 from fouls.cache.rows import ROW_SCHEMA
 from fouls.cache.spec import SamplingSpec
 from fouls.errors import VIDEO_ERROR_CODES, VideoError
-from fouls.pipeline.sampling import sample_clips
+from fouls.pipeline.sampling import sample_clips, stream
 
 VideoKey = tuple[str | None, int | None, int | None]
 """Content hash and segment: what a video's rows are made from."""
@@ -76,19 +76,21 @@ def plan_video(video: dict[str, Any], sampling: SamplingSpec) -> list[PlannedCli
     start = video["start_frame"] or 0
     stop = min(video["num_frames"], video["stop_frame"] or video["num_frames"])
     try:
-        clips = _sample(max(0, stop - start), video["fps"] or 0.0, sampling) + start
+        clips = _sample(max(0, stop - start), video["fps"] or 0.0, sampling)
     except VideoError as error:
         return [PlannedClip(clip=0, crop=0, indices=None, error=f"{error.code}: {error}")]
     return [
-        PlannedClip(clip=clip, crop=crop, indices=indices)
+        PlannedClip(clip=clip, crop=crop, indices=indices + start)
         for clip, indices in enumerate(clips)
         for crop in range(sampling.num_crops)
     ]
 
 
 @lru_cache(maxsize=4096)
-def _sample(num_frames: int, fps: float, sampling: SamplingSpec) -> npt.NDArray[np.int64]:
-    return sample_clips(num_frames, fps, sampling)
+def _sample(num_frames: int, fps: float, sampling: SamplingSpec) -> Sequence[npt.NDArray[np.int64]]:
+    if sampling.kind == "stream":
+        return stream(num_frames, sampling.num_frames, sampling.frame_stride or 1)
+    return list(sample_clips(num_frames, fps, sampling))
 
 
 def _with_code(error: str) -> str:

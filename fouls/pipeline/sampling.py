@@ -89,6 +89,23 @@ def views(num_frames: int, clip_frames: int, frame_stride: int, num_clips: int) 
     return _windows(_spread(0, last_start, num_clips), num_frames, clip_frames, frame_stride)
 
 
+def stream(num_frames: int, clip_frames: int, frame_stride: int) -> list[npt.NDArray[np.int64]]:
+    """Sub-clips that follow each other without a gap, for nets that remember; the last one is as long as is left.
+
+    ``f.f.......`` / ``....f.f...`` / ``........f.`` (10 frames, 2 a sub-clip, stride 2)
+
+    Returns:
+        (F,) frame numbers of each sub-clip; none is empty.
+
+    Raises:
+        VideoError: ``too_short``: no frames.
+    """
+    if num_frames < 1:
+        raise VideoError("too_short", "no frames")
+    taken = np.arange(0, num_frames, frame_stride, dtype=np.int64)
+    return [taken[first : first + clip_frames] for first in range(0, len(taken), clip_frames)]
+
+
 def window(
     num_frames: int, fps: float, clip_frames: int, start: int, stop: int, window_fps: float | None = None
 ) -> Clips:

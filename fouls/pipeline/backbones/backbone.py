@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,11 @@ class Pool:
     """Tokens, (B, N, D) float32 → (B, *shape) float32."""
 
 
+Stream = Callable[[Tensor, Any, Sequence[str]], tuple[dict[str, Tensor], Any]]
+"""The next frames (B, 3, T, S, S), the state after those before them (``None`` at the beginning) and pools → float32
+features by pool, and the state after these frames."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Net:
     """What a family's builder returns: a net with its weights loaded, on the CPU, in fp32."""
@@ -44,6 +50,10 @@ class Net:
     """By name; the first is the default."""
     heads: tuple[str, ...] = ()
     """Children of ``module`` that only pools read; they stay in fp32, as the tokens that they read."""
+    stream: Stream | None = None
+    """Of nets that go through a video piece by piece."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes of the pool ``logits``; empty where the checkpoint does not tell them."""
     random_seed: int | None = None
     """The seed of made-up weights."""
     notes: tuple[str, ...] = ()
@@ -59,6 +69,7 @@ class Backbone:
         preprocessing: how a frame becomes its input.
         pools: name → shape of one row's feature.
         default_pool: the pool that is meant when none is named.
+        classes: names of the classes of the pool ``logits``; empty where the checkpoint does not tell them.
         weights: the identity of the weights.
         precision: of weights and activations in the forward pass; pools are computed in fp32.
         device: where it runs.
@@ -71,6 +82,7 @@ class Backbone:
         self.preprocessing = net.preprocessing
         self.pools = {name: pool.shape for name, pool in net.pools.items()}
         self.default_pool = next(iter(net.pools))
+        self.classes = net.classes
         self.weights = weights
         self.precision = precision
         self.device = device
@@ -119,6 +131,31 @@ class Backbone:
             raise BackboneError(f"{self.name} takes {wanted}, not {tuple(x.shape)}: preprocess the frames first")
         tokens = self._net.tokens(x.to(self.device, DTYPES[self.precision])).float()
         return {name: self._net.pools[name].compute(tokens) for name in names}
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can go through a video piece by piece, see :meth:`stream`."""
+        return self._net.stream is not None
+
+    @torch.inference_mode()
+    def stream(self, x: Tensor, state: Any = None, pools: Iterable[str] | None = None) -> tuple[dict[str, Tensor], Any]:
+        """Go on with a video: the features after some more of its frames.
+
+        Args:
+            x: (B, 3, T, S, S), the next frames, in any number, normalised.
+            state: what the call before returned; ``None`` at the beginning of a video.
+            pools: names from ``self.pools``; ``None`` is the default pool.
+
+        Returns:
+            pool → float32 (B, …) of all frames up to here, and the state after them.
+
+        Raises:
+            BackboneError: not a stream net, or no such pool.
+        """
+        names = self.check_pools(pools)
+        if self._net.stream is None:
+            raise BackboneError(f"{self.name} does not stream: it takes clips of {self.num_frames} frames")
+        return self._net.stream(x.to(self.device, DTYPES[self.precision]), state, names)
 
     def encode(self, frames: Tensor | npt.NDArray[np.uint8], pools: Iterable[str] | None = None) -> dict[str, Tensor]:
         """:meth:`preprocess` and :meth:`features` in one."""

@@ -55,10 +55,10 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]
             return self._engine
 
 
-def run_block(job: BlockJob) -> BlockRecord:
-    """The Dask task: one block."""
+def run_chain(chain: Sequence[BlockJob]) -> list[BlockRecord]:
+    """The Dask task: one block, or the blocks that share a stream."""
     plugin: EnginePlugin = get_worker().plugins[PLUGIN]
-    return plugin.engine().run_block(job)
+    return plugin.engine().run_chain(chain)
 
 
 @contextmanager
@@ -101,28 +101,28 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def run_on_cluster(address: str, recipe: EngineRecipe, jobs: Sequence[BlockJob]) -> Iterator[BlockRecord]:
-    """Run the blocks on the workers of a cluster.
+def run_on_cluster(address: str, recipe: EngineRecipe, chains: Sequence[Sequence[BlockJob]]) -> Iterator[BlockRecord]:
+    """Run chains of blocks on the workers of a cluster.
 
     A worker that dies costs a retry of its blocks. Only some blocks are handed to the scheduler at a time, so that
     neither it nor this process grows with the number of blocks.
 
     Yields:
-        The record of each block, as it is committed.
+        The record of each block, once its chain is committed.
 
     Raises:
         ExecutorError: no cluster answers at the address, or one block has killed a worker too often.
     """
     with _connect(address) as client:
         client.register_plugin(EnginePlugin(recipe))
-        waiting = iter(jobs)
+        waiting = iter(chains)
         threads = sum(client.nthreads().values())
         if not threads:
             raise ExecutorError(f"the cluster at {address} has no workers: start some, `dask worker {address}`")
         futures = as_completed(_submit(client, islice(waiting, SUBMITTED_AHEAD * threads)))
         for future in futures:
             try:
-                yield future.result()
+                yield from future.result()
             except KilledWorker as error:
                 raise ExecutorError(
                     f"workers died again and again on {future.key}: if memory is short, give fewer --workers or a "
@@ -131,8 +131,8 @@ def run_on_cluster(address: str, recipe: EngineRecipe, jobs: Sequence[BlockJob])
             futures.update(_submit(client, islice(waiting, 1)))
 
 
-def _submit(client: Client, jobs: Iterator[BlockJob]) -> list[Any]:
-    return [client.submit(run_block, job, key=f"block-{job.block}", pure=False) for job in jobs]
+def _submit(client: Client, chains: Iterator[Sequence[BlockJob]]) -> list[Any]:
+    return [client.submit(run_chain, chain, key=f"block-{chain[0].block}", pure=False) for chain in chains]
 
 
 @contextmanager

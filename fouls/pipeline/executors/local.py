@@ -10,18 +10,18 @@ from fouls.pipeline.engine import BLOCKS_IN_FLIGHT, Engine
 from fouls.pipeline.jobs import BlockJob
 
 
-def run_here(engine: Engine, jobs: Sequence[BlockJob]) -> Iterator[BlockRecord]:
-    """Run the blocks on an engine, two at a time so that decoding and the backbone overlap.
+def run_here(engine: Engine, chains: Sequence[Sequence[BlockJob]]) -> Iterator[BlockRecord]:
+    """Run chains of blocks on an engine, two at a time so that decoding and the backbone overlap.
 
     Yields:
-        The record of each block, as it is committed. When the caller stops early, or a block raises, the blocks in
-        flight end at their next batch without a commit.
+        The record of each block, once its chain is committed. When the caller stops early, or a block raises, the
+        blocks in flight end without a commit.
     """
     with ThreadPoolExecutor(BLOCKS_IN_FLIGHT, thread_name_prefix="block") as threads:
-        futures = [threads.submit(engine.run_block, job) for job in jobs]
+        futures = [threads.submit(engine.run_chain, chain) for chain in chains]
         try:
             for future in as_completed(futures):
-                yield future.result()
+                yield from future.result()
         except BaseException:
             engine.cancel()
             threads.shutdown(wait=False, cancel_futures=True)

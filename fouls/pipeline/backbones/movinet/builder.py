@@ -8,7 +8,8 @@ features, so that it belongs to the name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -53,19 +54,21 @@ def build(request: BuildRequest) -> Net:
             module = _made_up(name, config)
     else:
         module = _load(name, config, source)
+    pools = _pools(module, config.head_width, num_frames)
     return Net(
         name=name,
         num_frames=num_frames,
         preprocessing=_preprocessing(config),
         module=module.eval(),
         tokens=module,
-        pools=_pools(module, config.head_width, num_frames),
+        pools=pools,
         heads=("classifier",),
+        stream=partial(stream_features, module, pools) if isinstance(module, StreamMoViNet) else None,
     )
 
 
 def stream_features(
-    net: StreamMoViNet, pools: Mapping[str, Pool], x: Tensor, state: StreamState | None, names: Iterable[str]
+    net: StreamMoViNet, pools: Mapping[str, Pool], x: Tensor, state: StreamState | None, names: Sequence[str]
 ) -> tuple[dict[str, Tensor], StreamState]:
     """Go on with B videos at once, and pool what has been seen of them.
 

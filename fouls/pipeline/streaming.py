@@ -1,0 +1,139 @@
+"""Stream nets: a video goes through the net piece by piece, and what the net remembers goes along.
+
+A row is what the net says after one more sub-clip. Its features depend on all frames before, so the sub-clips of a
+video are done in their order: within a block, and from one block of a chain to the next. Where a block is done without
+the one before it (after a crash), the video is gone through again from its beginning.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fouls.cache.spec import SamplingSpec
+from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.batches import DecodingCost, Submit, wait_for
+from fouls.pipeline.decoding import DecodedVideo
+from fouls.pipeline.jobs import BlockJob, ClipJob, VideoJob
+
+FRAMES_A_PIECE = 64
+"""Frames that one decoding task hands over; the next piece is decoded meanwhile."""
+
+
+@dataclass
+class Streams:
+    """What the net remembers of the videos that a chain of blocks has begun."""
+
+    carried: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    """video_id → the first frame that the net has not seen, and its state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedRow:
+    """One row's features."""
+
+    row: int
+    decoder: str
+    features: dict[str, npt.NDArray[np.float32]]
+    """Pool → a row's feature."""
+    forward_seconds: float
+    """Of the sub-clips since the row before, those included that were only gone through again."""
+
+
+def chains(jobs: Sequence[BlockJob]) -> list[tuple[BlockJob, ...]]:
+    """Blocks that follow each other and share a video, together: they have to be done in their order."""
+    found: list[list[BlockJob]] = [[job] for job in jobs[:1]]
+    for before, job in pairwise(jobs):
+        shared = before.videos and job.videos and before.videos[-1].file == job.videos[0].file
+        if shared:
+            found[-1].append(job)
+        else:
+            found.append([job])
+    return [tuple(chain) for chain in found]
+
+
+def stream_video(
+    video: VideoJob,
+    *,
+    backbone: Backbone,
+    sampling: SamplingSpec,
+    pools: Sequence[str],
+    submit: Submit,
+    streams: Streams,
+    free: threading.Lock,
+    cost: DecodingCost,
+) -> Iterator[StreamedRow]:
+    """Go through a video up to the last of the rows that are wanted.
+
+    Args:
+        video: the rows of one video, ascending.
+        backbone: a stream net.
+        sampling: kind ``stream``.
+        pools: which features.
+        submit: starts decoding in another process.
+        streams: where the video is gone on from, if it was begun; and where its state is left.
+        free: held while the net is used.
+        cost: is added to.
+
+    Raises:
+        VideoError: a sub-clip can't be decoded; the rows before it have been yielded.
+    """
+    start, state = streams.carried.pop(video.file.video_id, (video.origin, None))
+    if start > video.clips[0].indices[0]:
+        start, state = video.origin, None
+    clips = _sub_clips(video, start, sampling)
+    seconds = 0.0
+    for clip, decoded in _decoded(video, clips, sampling, submit, cost):
+        pictures = torch.from_numpy(decoded.clip(clip.crop, clip.indices)[None])
+        with free:
+            started = time.perf_counter()
+            encoded, state = backbone.stream(backbone.normalise(pictures), state, pools)
+            features = {pool: feature[0].cpu().numpy() for pool, feature in encoded.items()}
+            seconds += time.perf_counter() - started
+        if clip.row >= 0:
+            yield StreamedRow(row=clip.row, decoder=decoded.decoder, features=features, forward_seconds=seconds)
+            seconds = 0.0
+    streams.carried[video.file.video_id] = (int(clips[-1].indices[0]) + _hop(sampling), state)
+
+
+def _sub_clips(video: VideoJob, start: int, sampling: SamplingSpec) -> list[ClipJob]:
+    """All sub-clips from a frame to the last wanted one; those that no row wants have row -1."""
+    wanted = {int(clip.indices[0]): clip for clip in video.clips}
+    steps = np.arange(sampling.num_frames, dtype=np.int32) * (sampling.frame_stride or 1)
+    return [
+        wanted.get(first) or ClipJob(row=-1, crop=0, indices=first + steps)
+        for first in range(start, max(wanted) + 1, _hop(sampling))
+    ]
+
+
+def _decoded(
+    video: VideoJob, clips: list[ClipJob], sampling: SamplingSpec, submit: Submit, cost: DecodingCost
+) -> Iterator[tuple[ClipJob, DecodedVideo]]:
+    """Each sub-clip with the pictures of its piece; one piece is decoded ahead."""
+    pieces = list(_pieces(clips, max(1, FRAMES_A_PIECE // sampling.num_frames)))
+    running: list[Future[DecodedVideo]] = []
+    for number, piece in enumerate(pieces):
+        ahead = pieces[number + len(running) : number + 2]
+        running += [submit(VideoJob(file=video.file, clips=clips_ahead)) for clips_ahead in ahead]
+        decoded = wait_for(running.pop(0), cost)
+        for clip in piece:
+            yield clip, decoded
+
+
+def _pieces(clips: list[ClipJob], length: int) -> Iterator[tuple[ClipJob, ...]]:
+    for first in range(0, len(clips), length):
+        yield tuple(clips[first : first + length])
+
+
+def _hop(sampling: SamplingSpec) -> int:
+    assert sampling.hop is not None
+    return sampling.hop
