@@ -13,6 +13,8 @@ from fouls.commands import console
 if TYPE_CHECKING:
     from fouls.pipeline.backbones.registry import BackboneEntry
 
+_OPEN = "as the checkpoint has it"
+
 
 def backbones(
     name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
@@ -35,7 +37,7 @@ def backbones(
 
 def _facts(name: str, entry: BackboneEntry) -> dict[str, Any]:
     plain = {key: value for key, value in dataclasses.asdict(entry).items() if key != "build"}
-    return {"name": name, **plain, "default_pool": next(iter(entry.pools))}
+    return {"name": name, **plain, "default_pool": next(iter(entry.pools), None)}
 
 
 def _print_list(entries: dict[str, BackboneEntry]) -> None:
@@ -56,6 +58,7 @@ def _print_list(entries: dict[str, BackboneEntry]) -> None:
     for name, entry in entries.items():
         if entry.alias_of is not None:
             console.out.print(f"{name} is {entry.alias_of}")
+    console.out.print("hf:ORG/NAME and hf:FOLDER are any video classifier of transformers")
     console.next_step("fouls backbones NAME shows one in full; fouls extract --backbone NAME uses it")
 
 
@@ -63,11 +66,11 @@ def _print_one(name: str, entry: BackboneEntry) -> None:
     named = [f"{text or entry.file_hint} (--pretrained-source {source})" for source, text in entry.sources.items()]
     pools = [f"{pool} ({' × '.join(map(str, shape))})" for pool, shape in entry.pools.items()]
     rows = [
-        ("dimension", str(entry.dim)),
-        ("frames a clip", str(entry.num_frames)),
-        ("input", f"{entry.size} × {entry.size}"),
-        ("pools", ", ".join(pools)),
-        ("default pool", next(iter(entry.pools))),
+        ("dimension", str(entry.dim or _OPEN)),
+        ("frames a clip", str(entry.num_frames or _OPEN)),
+        ("input", f"{entry.size} × {entry.size}" if entry.size else _OPEN),
+        ("pools", ", ".join(pools) or _OPEN),
+        ("default pool", next(iter(entry.pools), _OPEN)),
         ("default weights", entry.weights or f"none: --weights {entry.file_hint or 'FILE'}"),
         ("published weights", ", ".join(named) or "none"),
         ("licence of the weights", entry.licence or "not stated by their publisher"),

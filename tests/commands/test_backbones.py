@@ -49,6 +49,15 @@ def test_json():
     assert (one["dim"], one["num_frames"], one["size"]) == (1280, 16, 224)
 
 
+def test_one_of_which_only_the_checkpoint_tells():
+    text = run("hf:facebook/timesformer-base-finetuned-k400")
+    assert text.count("as the checkpoint has it") == 5
+    assert "fouls extract --backbone hf:facebook/timesformer-base-finetuned-k400" in text
+    (one,) = json.loads(run("hf:some/net", "--json"))
+    assert (one["weights"], one["dim"], one["default_pool"]) == ("some/net", None, None)
+    assert "hf:ORG/NAME" in run()
+
+
 def test_unknown_name():
     with pytest.raises(BackboneError, match=r"did you mean mvit\?"):
         CliRunner().invoke(app, ["mvitt"], catch_exceptions=False)

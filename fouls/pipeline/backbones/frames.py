@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fouls.errors import BackboneError
 from fouls.pipeline.backbones.backbone import Net
 from fouls.pipeline.backbones.families import Loaded
 from fouls.pipeline.backbones.pooling import mean_pool, token_pool
@@ -20,9 +19,7 @@ def frame_net(request: BuildRequest, loaded: Loaded) -> Net:
         BackboneError: less than one frame.
     """
     model = loaded.model
-    num_frames = request.entry.num_frames if request.num_frames is None else request.num_frames
-    if num_frames < 1:
-        raise BackboneError(f"{request.name} takes 1 frame a clip or more, not {num_frames}")
+    num_frames = request.any_num_frames()
     dim = model.config.hidden_size
     return Net(
         name=loaded.name,

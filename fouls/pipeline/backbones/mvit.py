@@ -17,7 +17,7 @@ from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.pooling import mean, temporal_pool
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.slowfast import from_slowfast
-from fouls.pipeline.backbones.torchvision_nets import load_net, preset
+from fouls.pipeline.backbones.torchvision_nets import class_names, load_net, preset
 
 
 def build(request: BuildRequest) -> Net:
@@ -30,12 +30,11 @@ def build(request: BuildRequest) -> Net:
     from torchvision.models import video
 
     name = request.entry.alias_of or request.name
-    construct, published = {
-        "mvit_v1_b": (video.mvit_v1_b, video.MViT_V1_B_Weights),
-        "mvit_v2_s": (video.mvit_v2_s, video.MViT_V2_S_Weights),
-        "mvit_v2_b": (mvit_v2_b, None),
+    construct, published, num_frames = {
+        "mvit_v1_b": (video.mvit_v1_b, video.MViT_V1_B_Weights, 16),
+        "mvit_v2_s": (video.mvit_v2_s, video.MViT_V2_S_Weights, 16),
+        "mvit_v2_b": (mvit_v2_b, None, 32),
     }[name]
-    num_frames = request.entry.num_frames
     if request.num_frames not in (None, num_frames):
         raise BackboneError(f"{name} takes {num_frames} frames a clip, not {request.num_frames}")
     model: Any = load_net(request, construct, published, from_slowfast)
@@ -47,6 +46,7 @@ def build(request: BuildRequest) -> Net:
         tokens=lambda x: _tokens(model, x),
         pools=_pools(model),
         heads=("head",),
+        classes=class_names(request, published, model.head),
     )
 
 

@@ -19,20 +19,24 @@ if TYPE_CHECKING:
     from fouls.pipeline.backbones.weights import WeightsSource
 
 
+HF_PREFIX = "hf:"
+"""Before a hub id or a folder: any video classifier of transformers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BackboneEntry:
-    """What is known of a backbone before its weights are read."""
+    """What is known of a backbone before its weights are read; ``None`` where only the checkpoint tells."""
 
     build: str
     """The builder, ``module:function``; takes a :class:`BuildRequest`, returns a ``Net``."""
-    dim: int
+    dim: int | None
     """Of a feature vector."""
-    num_frames: int
+    num_frames: int | None
     """Frames a clip."""
-    size: int
+    size: int | None
     """Height and width of the input."""
     pools: dict[str, tuple[int, ...]]
-    """Name → shape of a row's feature; the first is the default."""
+    """Name → shape of a row's feature; the first is the default. Empty where only the checkpoint tells."""
     weights: str | None = None
     """The published weights that are used where none are named; ``None`` where none are published."""
     sources: Mapping[str, str | None] = field(default_factory=dict)
@@ -55,6 +59,17 @@ class BuildRequest:
     source: WeightsSource
     num_frames: int | None
     """Frames a clip, where the user wants another number than the backbone's own."""
+
+    def any_num_frames(self) -> int:
+        """Frames a clip of a backbone that takes any number: the user's, or its own.
+
+        Raises:
+            BackboneError: less than one.
+        """
+        chosen = self.entry.num_frames if self.num_frames is None else self.num_frames
+        if chosen is None or chosen < 1:
+            raise BackboneError(f"{self.name} takes 1 frame a clip or more, not {chosen}")
+        return chosen
 
 
 def _videomae(size: str, dim: int, alias_of: str | None = None) -> BackboneEntry:
@@ -242,11 +257,25 @@ def find_entry(name: str) -> BackboneEntry:
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    if name.startswith(HF_PREFIX):
+        return _hf(name)
     if name in ABSENT:
         raise BackboneError(f"there is no backbone {name!r}: {ABSENT[name]}")
     close = difflib.get_close_matches(name.lower().replace("-", "_"), BACKBONES, n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    raise BackboneError(f"there is no backbone {name!r}{meant}; there are: {', '.join(BACKBONES)}")
+    raise BackboneError(
+        f"there is no backbone {name!r}{meant}; there are: {', '.join(BACKBONES)},"
+        f" and {HF_PREFIX}ORG/NAME or {HF_PREFIX}FOLDER for any video classifier of transformers"
+    )
+
+
+def _hf(name: str) -> BackboneEntry:
+    checkpoint = name.removeprefix(HF_PREFIX)
+    if not checkpoint:
+        raise BackboneError(f"{name!r} names no checkpoint: type {HF_PREFIX}ORG/NAME or {HF_PREFIX}FOLDER")
+    return BackboneEntry(
+        build="fouls.pipeline.backbones.hf:build", dim=None, num_frames=None, size=None, pools={}, weights=checkpoint
+    )
 
 
 def load_builder(entry: BackboneEntry) -> Callable[[BuildRequest], Net]:

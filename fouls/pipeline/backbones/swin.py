@@ -10,11 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from fouls.errors import BackboneError
 from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.pooling import mean, mean_pool, temporal_pool
 from fouls.pipeline.backbones.registry import BuildRequest
-from fouls.pipeline.backbones.torchvision_nets import load_net, preset
+from fouls.pipeline.backbones.torchvision_nets import class_names, load_net, preset
 
 
 def build(request: BuildRequest) -> Net:
@@ -31,9 +30,7 @@ def build(request: BuildRequest) -> Net:
         "swin3d_s": (video.swin3d_s, video.Swin3D_S_Weights),
         "swin3d_b": (video.swin3d_b, video.Swin3D_B_Weights),
     }[request.name]
-    num_frames = request.entry.num_frames if request.num_frames is None else request.num_frames
-    if num_frames < 1:
-        raise BackboneError(f"{request.name} takes 1 frame a clip or more, not {num_frames}")
+    num_frames = request.any_num_frames()
     model: Any = load_net(request, construct, published)
     return Net(
         name=request.name,
@@ -43,6 +40,7 @@ def build(request: BuildRequest) -> Net:
         tokens=lambda x: _tokens(model, x),
         pools=_pools(model, num_frames),
         heads=("head",),
+        classes=class_names(request, published, model.head),
     )
 
 
