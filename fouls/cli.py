@@ -11,6 +11,7 @@ import typer
 from fouls import __version__
 from fouls.commands import manifest
 from fouls.commands.backbones import backbones
+from fouls.commands.classify import classify
 from fouls.commands.extract import extract
 from fouls.commands.heads import evaluate, train_head
 from fouls.commands.predict import predict
@@ -43,7 +44,7 @@ def _options(
 
 
 app.add_typer(manifest.app, name="manifest")
-for command in (backbones, extract, status, failures, verify, train_head, evaluate, predict):
+for command in (backbones, extract, status, failures, verify, train_head, evaluate, predict, classify):
     app.command()(command)
 
 

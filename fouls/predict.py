@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import torch
-
-from fouls.cache.rows import ROW_SCHEMA
-from fouls.cache.spec import Spec
 from fouls.cache.store import Store
 from fouls.errors import WeightsError
 from fouls.heads.predictions import Predictions
 from fouls.heads.run import Run
 from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.batches import DecodingCost, batches
-from fouls.pipeline.decoding import decode
 from fouls.pipeline.executors.recipe import BackboneRecipe
-from fouls.pipeline.jobs import VideoFile, make_video_jobs
+from fouls.pipeline.loose import extract_loose
 from fouls.pipeline.options import ExtractOptions
-from fouls.pipeline.plan import plan_rows
-from fouls.video.isolation import IsolatedPool
-from fouls.video.probe import Probe, probe_files
-
-BATCH_SIZE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,81 +74,15 @@ def predict_videos(
         workers: decoding processes.
         timeout_seconds: for one video.
     """
-    spec = run.config.store.spec
-    probes = probe_files(videos, workers=workers, timeout_seconds=timeout_seconds)
-    rows = plan_rows(_as_manifest(videos, probes, one_sample), spec.sampling, known={}, first_row=0)
-    failures = {
-        video: error
-        for video, error in zip(rows["video_id"].to_pylist(), rows["plan_error"].to_pylist(), strict=True)
-        if error is not None
-    }
-    rows = _renumbered(rows.filter(pa.compute.is_null(rows["plan_error"])))
-    values, failed = _extract(rows, probes, videos, backbone, spec, run.config.store.pool, decoder, workers)
-    failures |= failed
-    kept = np.array([video not in failures for video in rows["video_id"].to_pylist()], dtype=bool)
-    if not kept.any():
-        return VideoPredictions(predictions=[], failures=failures)
-    return VideoPredictions(predictions=run.predict(values[kept], rows.filter(pa.array(kept))), failures=failures)
-
-
-def _extract(
-    rows: pa.Table,
-    probes: Sequence[Probe],
-    videos: Sequence[str],
-    backbone: Backbone,
-    spec: Spec,
-    pool: str,
-    decoder: str,
-    workers: int,
-) -> tuple[npt.NDArray[np.floating], dict[str, str]]:
-    """Features of the rows, as the store would hold them, and the videos that could not be decoded."""
-    files = {video: _file(video, probe) for video, probe in zip(videos, probes, strict=True)}
-    values = np.zeros((rows.num_rows, *backbone.pools[pool]), dtype=spec.stored_dtype)
-    failures: dict[str, str] = {}
-    with IsolatedPool(workers, 120.0, preload=["fouls.pipeline.decoding"]) as isolated:
-        for batch in batches(
-            make_video_jobs(rows, files),
-            rows=range(rows.num_rows),
-            batch_size=BATCH_SIZE,
-            spec=spec,
-            submit=lambda video: isolated.submit(decode, video, spec.preprocessing, spec.sampling.num_crops, decoder),
-            cost=DecodingCost(),
-        ):
-            features = backbone.features(backbone.normalise(torch.from_numpy(batch.pictures)), [pool])[pool].cpu()
-            values[batch.rows.start : batch.rows.stop] = features.numpy()
-            failures |= {video: f"{error.code}: {error}" for video, error in batch.failures.values()}
-    return values, failures
-
-
-def _as_manifest(videos: Sequence[str], probes: Sequence[Probe], one_sample: bool) -> pa.Table:
-    """The columns of a manifest that planning reads; a video's id is its path."""
-    records: list[dict[str, Any]] = [
-        {
-            "video_id": video,
-            "sample_id": videos[0] if one_sample else video,
-            "view": view if one_sample else 0,
-            "content_hash": probe.content_hash,
-            "start_frame": None,
-            "stop_frame": None,
-            "num_frames": probe.info.num_frames if probe.info else None,
-            "fps": probe.info.fps if probe.info else None,
-            "probe_error": probe.error,
-        }
-        for view, (video, probe) in enumerate(zip(videos, probes, strict=True))
-    ]
-    return pa.Table.from_pylist(records)
-
-
-def _renumbered(rows: pa.Table) -> pa.Table:
-    numbers = pa.array(range(rows.num_rows), pa.int64())
-    return rows.set_column(0, ROW_SCHEMA.field("row"), numbers)
-
-
-def _file(video: str, probe: Probe) -> VideoFile:
-    return VideoFile(
-        video_id=video,
-        path=str(Path(video)),
-        size_bytes=probe.size_bytes,
-        modified_ns=probe.modified_ns,
-        content_hash=probe.content_hash,
+    found = extract_loose(
+        videos,
+        backbone,
+        run.config.store.spec,
+        run.config.store.pool,
+        one_sample=one_sample,
+        decoder=decoder,
+        workers=workers,
+        timeout_seconds=timeout_seconds,
     )
+    predictions = run.predict(found.values, found.rows) if found.rows.num_rows else []
+    return VideoPredictions(predictions=predictions, failures=found.failures)

@@ -59,7 +59,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_names_every_command_of_the_contract(fouls: Run) -> None:
     status, out, _ = fouls("--help")
     assert status == 0
-    commands = "manifest backbones extract status failures verify train-head evaluate predict demo"
+    commands = "manifest backbones extract status failures verify train-head evaluate predict classify demo"
     assert all(command in out for command in commands.split())
 
 
@@ -163,6 +163,7 @@ def test_fallback_is_said_and_retried_as_it_was(fouls: Run, project: Project, ca
         ("train-head --features nowhere", "no store at nowhere"),
         ("evaluate runs/none", "no run at runs/none"),
         ("predict runs/none v.mp4", "no run at runs/none"),
+        ("classify v.mp4 --backbone dinov2_s --weights random:0", "dinov2_s has no classifier with these weights (its"),
         ("demo --out videos", "videos holds something that is not a demo"),
     ],
 )
@@ -206,6 +207,26 @@ def test_predict_says_what_evaluate_says(fouls: Run, project: Project) -> None:
     assert task["samples"] == ["videos/v2.mp4", "videos/v8.mp4"]
     for name, probabilities in zip(["v2", "v8"], task["probabilities"], strict=True):
         assert probabilities == pytest.approx(expected[name], abs=1e-4)
+
+
+def test_classify_prints_the_best_classes(fouls: Run, project: Project) -> None:
+    (project.path / "text.mp4").write_text("no video")
+    status, out, err = fouls("classify videos/v2.mp4 videos/v5.mp4 text.mp4 --backbone videomae --weights WEIGHTS")
+    assert status == 1
+    assert "videos/v5.mp4" in out
+    assert "class 3" in out
+    assert "text.mp4: unreadable" in err
+    line = "classify videos/v2.mp4 videos/v5.mp4 --backbone videomae --weights WEIGHTS --top 2 --json"
+    status, out, err = fouls(line)
+    assert status == 0, err
+    plain = json.loads(out)
+    assert plain["backbone"] == "videomae_d32_l2"
+    assert list(plain["videos"]) == ["videos/v2.mp4", "videos/v5.mp4"]
+    assert plain["failures"] == {}
+    for best in plain["videos"].values():
+        assert [answer["class"] for answer in best] == [f"class {answer['index']}" for answer in best]
+        first, second = (answer["probability"] for answer in best)
+        assert 1 > first >= second > 0
 
 
 def test_the_module_runs_too(project: Project) -> None:

@@ -94,6 +94,6 @@ def _fallback(options: ExtractOptions, name: str) -> ExtractOptions:
     """The same extraction with another backbone and its own default weights."""
     entry = find_entry(name)
     for pool in options.pools:
-        if pool not in entry.pools:
+        if entry.pools and pool not in entry.pools:
             raise BackboneError(f"--fallback {name} has no pool {pool!r}; it has {', '.join(entry.pools)}")
     return replace(options, backbone=name, weights=None, pretrained_source="auto", fallback=())

@@ -171,6 +171,12 @@ def resolved_name(family: Family, config: Any) -> str:
     return f"{family.name}_d{config.hidden_size}_l{getattr(config, family.depth)}"
 
 
+def class_names(config: Any) -> tuple[str, ...]:
+    """The classes of a classifier, as its config names them; none where they are only numbered."""
+    names = tuple(name for _, name in sorted(config.id2label.items()))
+    return () if names == tuple(f"LABEL_{number}" for number in range(len(names))) else names
+
+
 def transformers_class(name: str) -> Any:
     """A class of transformers; nothing of it is imported before."""
     import transformers

@@ -16,7 +16,7 @@ from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import WeightsError, WeightsUnavailableError
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.tensors import as_fp32, load_state, read_tensors, reading
-from fouls.pipeline.backbones.weights import one_line, seeded
+from fouls.pipeline.backbones.weights import WeightsSource, one_line, seeded
 
 DOWNLOAD_TIMEOUT_SECONDS = 10.0
 
@@ -72,14 +72,42 @@ def preset(published: Any) -> PreprocessingSpec:
     )
 
 
+def class_names(request: BuildRequest, published: Any, head: nn.Module | None) -> tuple[str, ...]:
+    """The classes of published weights: asked for by name, or a copy of the file under its published name.
+
+    Args:
+        request: what was built.
+        published: torchvision's enum of weights; ``None`` where it has none.
+        head: the classifier, its last child linear.
+    """
+    source = request.source
+    member = _members(published).get(_member_name(source))
+    if source.kind == "file":
+        file_name = source.path.name
+        member = next((one for one in published or () if one.url.rpartition("/")[2] == file_name), None)
+    if member is None or head is None:
+        return ()
+    *_, last = (part for part in head.modules() if isinstance(part, nn.Linear))
+    names = tuple(member.meta["categories"])
+    return names if len(names) == last.out_features else ()
+
+
+def _members(published: Any) -> dict[str, Any]:
+    return {member.name: member for member in published or ()}
+
+
+def _member_name(source: WeightsSource) -> str:
+    return source.text.rpartition("_Weights.")[2]
+
+
 def _is_head(name: str) -> bool:
     return name.startswith("head.")
 
 
 def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:
     source = request.source
-    names = {member.name: member for member in published or ()}
-    member = names.get(source.text.rpartition("_Weights.")[2])
+    names = _members(published)
+    member = names.get(_member_name(source))
     if member is None:
         raise WeightsError(
             f"weights {source.text!r} are no file and not published for {request.name};"

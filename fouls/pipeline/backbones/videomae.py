@@ -21,6 +21,7 @@ from fouls.pipeline.backbones.families import (
     Family,
     Loaded,
     check_size,
+    class_names,
     describe,
     load_family,
     load_model,
@@ -123,6 +124,7 @@ def _net(request: BuildRequest, loaded: Loaded) -> Net:
         tokens=_Forward(model.videomae),
         pools=_pools(model),
         heads=FAMILY.heads.optional,
+        classes=class_names(model.config),
         notes=loaded.notes,
     )
 
