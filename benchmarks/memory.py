@@ -91,10 +91,9 @@ def measure(root: Path, name: str, num_videos: int, num_frames: int) -> None:
     for sampling in (("uniform",), ("dense", "--frame-stride", "1", "--hop", "8")):
         arguments = ["extract", "--backbone", "videomae", "--weights", str(root / "weights"), "--device", "cpu"]
         arguments += ["--sampling", *sampling, "--out", f"cache/{sampling[0]}", "--block-rows", "64"]
-        _, own, child = run(folder, *arguments)
-        print(
-            f"{name:24s} {sampling[0]:8s} process {own / 1024:7.0f} MiB   decoding {child / 1024:6.0f} MiB", flush=True
-        )
+        own, below = run(folder, *arguments)
+        figures = f"process {own / 2**20:6.0f} MiB  decoding {below / 2**20:6.0f} MiB"
+        print(f"{name:24s} {sampling[0]:8s} {figures}", flush=True)
 
 
 def main() -> None:
