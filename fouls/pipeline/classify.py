@@ -12,9 +12,10 @@ import torch
 from fouls.errors import BackboneError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.loose import extract_loose
-from fouls.pipeline.options import ExtractOptions, resolve_spec
+from fouls.pipeline.options import ExtractOptions, SamplingOptions, resolve_spec
 
 LOGITS = "logits"
+ONE_CLIP = SamplingOptions(kind="uniform")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def classify(
             f"{backbone.name} has no classifier with these weights (its pools: {', '.join(backbone.pools)}): give"
             " --weights of a fine-tuned checkpoint, or a backbone that `fouls backbones` lists with the pool logits"
         )
-    options = ExtractOptions(backbone=backbone.name, pools=(LOGITS,), stored_dtype="float32")
+    options = ExtractOptions(backbone=backbone.name, pools=(LOGITS,), sampling=ONE_CLIP, stored_dtype="float32")
     found = extract_loose(
         videos,
         backbone,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +16,19 @@ import torch
 
 from fouls.cache.rows import ROW_SCHEMA
 from fouls.cache.spec import Spec
+from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.batches import DecodingCost, batches
-from fouls.pipeline.decoding import decode
-from fouls.pipeline.jobs import VideoFile, make_video_jobs
+from fouls.pipeline.batches import DecodingCost, Submit, batches
+from fouls.pipeline.decoding import DecodedVideo, decode
+from fouls.pipeline.jobs import VideoFile, VideoJob, make_video_jobs
 from fouls.pipeline.plan import plan_rows
+from fouls.pipeline.streaming import Streams, stream_video
 from fouls.video.isolation import IsolatedPool
 from fouls.video.probe import Probe, probe_files
 
 BATCH_SIZE = 4
+
+Values = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +37,7 @@ class LooseFeatures:
 
     rows: pa.Table
     """Of the videos that could be used, ``fouls.cache.rows.ROW_SCHEMA``; a video's id is its path."""
-    values: npt.NDArray[np.floating]
+    values: Values
     """Of these rows, in the spec's stored dtype: (rows, *the pool's shape)."""
     failures: dict[str, str]
     """Video → why it could not be used."""
@@ -70,20 +76,53 @@ def extract_loose(
     rows = _renumbered(planned.filter(usable))
     files = {video: _file(video, probe) for video, probe in zip(videos, probes, strict=True)}
     values = np.zeros((rows.num_rows, *backbone.pools[pool]), dtype=spec.stored_dtype)
+    jobs = make_video_jobs(rows, files)
     with IsolatedPool(workers, timeout_seconds, preload=["fouls.pipeline.decoding"]) as isolated:
-        for batch in batches(
-            make_video_jobs(rows, files),
-            rows=range(rows.num_rows),
-            batch_size=BATCH_SIZE,
-            spec=spec,
-            submit=lambda video: isolated.submit(decode, video, spec.preprocessing, spec.sampling.num_crops, decoder),
-            cost=DecodingCost(),
-        ):
-            features = backbone.features(backbone.normalise(torch.from_numpy(batch.pictures)), [pool])[pool].cpu()
-            values[batch.rows.start : batch.rows.stop] = features.numpy()
-            failures |= {video: f"{error.code}: {error}" for video, error in batch.failures.values()}
+
+        def submit(video: VideoJob) -> Future[DecodedVideo]:
+            return isolated.submit(decode, video, spec.preprocessing, spec.sampling.num_crops, decoder)
+
+        fill = _fill_streaming if spec.sampling.kind == "stream" else _fill_in_batches
+        failures |= fill(values, jobs, backbone, spec, pool, submit)
     kept = np.array([video not in failures for video in rows["video_id"].to_pylist()], dtype=bool)
     return LooseFeatures(rows=rows.filter(pa.array(kept)), values=values[kept], failures=failures)
+
+
+def _fill_in_batches(
+    values: Values, jobs: Sequence[VideoJob], backbone: Backbone, spec: Spec, pool: str, submit: Submit
+) -> dict[str, str]:
+    """Fill the features of all rows; the videos that could not be decoded, and why."""
+    failures: dict[str, str] = {}
+    rows = range(len(values))
+    for batch in batches(tuple(jobs), rows=rows, batch_size=BATCH_SIZE, spec=spec, submit=submit, cost=DecodingCost()):
+        features = backbone.features(backbone.normalise(torch.from_numpy(batch.pictures)), [pool])[pool].cpu()
+        values[batch.rows.start : batch.rows.stop] = features.numpy()
+        failures |= {video: f"{error.code}: {error}" for video, error in batch.failures.values()}
+    return failures
+
+
+def _fill_streaming(
+    values: Values, jobs: Sequence[VideoJob], backbone: Backbone, spec: Spec, pool: str, submit: Submit
+) -> dict[str, str]:
+    """As :func:`_fill_in_batches`, for a stream net."""
+    failures: dict[str, str] = {}
+    for video in jobs:
+        rows = stream_video(
+            video,
+            backbone=backbone,
+            sampling=spec.sampling,
+            pools=[pool],
+            submit=submit,
+            streams=Streams(),
+            free=threading.Lock(),
+            cost=DecodingCost(),
+        )
+        try:
+            for row in rows:
+                values[row.row] = row.features[pool]
+        except VideoError as error:
+            failures[video.file.video_id] = f"{error.code}: {error}"
+    return failures
 
 
 def _as_manifest(videos: Sequence[str], probes: Sequence[Probe], one_sample: bool) -> pa.Table:

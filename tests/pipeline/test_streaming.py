@@ -11,6 +11,7 @@ import torch
 from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.backbones.loading import load_backbone
 from fouls.pipeline.extract import prepare
+from fouls.pipeline.loose import extract_loose
 from fouls.pipeline.options import ExecutorOptions, SamplingOptions
 from fouls.pipeline.sampling import stream
 from fouls.video.decoders import open_video
@@ -103,6 +104,16 @@ def test_a_broken_video_costs_its_own_rows(short: Project) -> None:
     assert broken.stat().st_size == size
     report = short.extract(**STREAMING)
     assert (report.summary.done, report.summary.failed, report.summary.todo) == (6, 3, 0)
+
+
+def test_loose_videos_get_the_rows_of_the_store(short: Project) -> None:
+    short.extract(**STREAMING)
+    store = short.store()
+    backbone = load_backbone("movinet_a0_stream", weights="random:0")
+    videos = [str(short.videos / f"v{number}.mp4") for number in range(3)]
+    found = extract_loose(videos, backbone, store.spec, "pooled")
+    assert found.failures == {}
+    np.testing.assert_array_equal(found.values, store["pooled"][:])
 
 
 def test_what_does_not_stream_says_so(project: Project) -> None:
