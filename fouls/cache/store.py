@@ -19,7 +19,7 @@ from fouls.cache.spec import Spec
 from fouls.errors import ConfigError, StoreError
 
 STATUSES = ("todo", "done", "failed", "retired")
-TODO, DONE, FAILED, RETIRED = range(4)
+TO_DO, DONE, FAILED, RETIRED = range(4)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Store:
 def row_status(rows: pa.Table, retired: npt.NDArray[np.bool_], ledger: list[BlockRecord]) -> npt.NDArray[np.int8]:
     """What the ledger says of every row of the index: an index into :data:`STATUSES`, (rows,)."""
     numbers = rows["row"].to_numpy()
-    by_number = np.full(int(numbers[-1]) + 1 if len(numbers) else 0, TODO, dtype=np.int8)
+    by_number = np.full(int(numbers[-1]) + 1 if len(numbers) else 0, TO_DO, dtype=np.int8)
     for record in ledger:
         for failure in record.failures:
             by_number[failure.row] = FAILED

@@ -9,18 +9,8 @@ from typing import Any
 from fouls.errors import RunError
 from fouls.heads.predictions import Predictions
 from fouls.heads.tasks import Task
+from fouls.manifests.builders.mvfoul import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES
 
-ACTION_CLASSES = (
-    "Tackling",
-    "Standing tackling",
-    "High leg",
-    "Holding",
-    "Pushing",
-    "Elbowing",
-    "Challenge",
-    "Dive",
-)
-OFFENCE_SEVERITY_CLASSES = ("No offence", "Offence + No card", "Offence + Yellow card", "Offence + Red card")
 _OFFENCE_AND_SEVERITY = (("No offence", ""), ("Offence", "1.0"), ("Offence", "3.0"), ("Offence", "5.0"))
 """What the file says for each class of ``offence_severity``."""
 

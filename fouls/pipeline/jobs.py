@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from fouls.cache.ledger import BlockRecord
 from fouls.cache.rows import read_rows
-from fouls.cache.store import FAILED, TODO, Store, row_status
+from fouls.cache.store import FAILED, TO_DO, Store, row_status
 from fouls.errors import StoreError
 
 
@@ -93,7 +93,7 @@ def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry_faile
     rows, retired = read_rows(store.path)
     ledger = {record.block: record for record in store.ledger()}
     status = row_status(rows, retired, list(ledger.values()))
-    wanted = (status == TODO) | (retry_failed & (status == FAILED))
+    wanted = (status == TO_DO) | (retry_failed & (status == FAILED))
     return make_jobs(rows.filter(pa.array(wanted)), store.block_rows, manifest, paths, ledger)
 
 

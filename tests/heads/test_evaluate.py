@@ -16,10 +16,11 @@ from fouls.heads.evaluate import evaluate
 from fouls.heads.predictions import Predictions
 from fouls.heads.prepare import RunOptions, prepare
 from fouls.heads.run import Run
-from fouls.heads.submissions import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES, is_mvfoul, mvfoul_submission
+from fouls.heads.submissions import is_mvfoul, mvfoul_submission
 from fouls.heads.tasks import Task
 from fouls.heads.train import TrainConfig
 from fouls.heads.train_head import train_head
+from fouls.manifests.builders.mvfoul import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES
 from tests.heads.worlds import BLOB_TASKS, Clip, Video, blobs, make_manifest, make_store
 
 MVFOUL = {"action": ACTION_CLASSES, "offence_severity": OFFENCE_SEVERITY_CLASSES}

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from fouls.errors import ManifestError
+from fouls.manifests.table import read_manifest, tasks_of, write_manifest
 from fouls.manifests.validation import validate
-from tests.manifests.tables import make_table, with_column, with_metadata
+from tests.manifests.tables import CLASSES, make_table, with_column, with_metadata
 
 
 def complaint(table: pa.Table) -> str:
@@ -17,13 +20,20 @@ def complaint(table: pa.Table) -> str:
     return message.removeprefix("m.parquet: ")
 
 
-def test_a_valid_table_passes() -> None:
-    validate(make_table(), "m.parquet")
+def reread(table: pa.Table, folder: Path) -> pa.Table:
+    """A table that passes is written as it is."""
+    write_manifest(table, folder / "m.parquet")
+    return read_manifest(folder / "m.parquet")
 
 
-def test_a_row_without_probe_passes_when_it_says_why() -> None:
+def test_a_valid_table_passes(tmp_path: Path) -> None:
+    assert reread(make_table(), tmp_path).equals(make_table())
+
+
+def test_a_row_without_probe_passes_when_it_says_why(tmp_path: Path) -> None:
     none = [None, 10, 10]
-    validate(make_table(num_frames=none, fps=[None, 25.0, 25.0], probe_error=["no such file", None, None]))
+    table = make_table(num_frames=none, fps=[None, 25.0, 25.0], probe_error=["no such file", None, None])
+    assert reread(table, tmp_path).equals(table)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +151,6 @@ def test_frame_labels() -> None:
         )
 
 
-def test_frame_labels_alone_make_a_task() -> None:
+def test_frame_labels_alone_make_a_task(tmp_path: Path) -> None:
     table = with_column(make_table().drop_columns(["label.action"]), "frame_label.action", [[0], None, [1]])
-    validate(table)
+    assert tasks_of(reread(table, tmp_path)) == {"action": list(CLASSES)}
