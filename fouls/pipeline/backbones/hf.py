@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fouls.errors import BackboneError, WeightsError
 from fouls.pipeline.backbones.backbone import Net, Pool
-from fouls.pipeline.backbones.families import transformers_class
+from fouls.pipeline.backbones.families import class_names, transformers_class
 from fouls.pipeline.backbones.hub import Heads, checkpoint_folder, load_pretrained, read_json
 from fouls.pipeline.backbones.pooling import mean, mean_pool, token_pool
 from fouls.pipeline.backbones.processors import read_preprocessing
@@ -58,6 +58,7 @@ def build(request: BuildRequest) -> Net:
         tokens=lambda x: _tokens(model, x),
         pools=_pools(model, heads, num_tokens, dim),
         heads=heads,
+        classes=class_names(config),
     )
 
 

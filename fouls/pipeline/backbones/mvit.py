@@ -38,15 +38,16 @@ def build(request: BuildRequest) -> Net:
     if request.num_frames not in (None, num_frames):
         raise BackboneError(f"{name} takes {num_frames} frames a clip, not {request.num_frames}")
     model: Any = load_net(request, construct, published, from_slowfast)
+    pools = _pools(model)
     return Net(
         name=name,
         num_frames=num_frames,
         preprocessing=preset(video.MViT_V2_S_Weights),
         module=model,
         tokens=lambda x: _tokens(model, x),
-        pools=_pools(model),
+        pools=pools,
         heads=("head",),
-        classes=class_names(request, published, model.head),
+        classes=class_names(request, published, pools),
     )
 
 

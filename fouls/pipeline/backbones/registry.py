@@ -130,6 +130,19 @@ def _swin3d(dim: int, imagenet: str | None = None) -> BackboneEntry:
     )
 
 
+def _convolutional(function: str, dim: int, num_frames: int, size: int, num_steps: int) -> BackboneEntry:
+    """torchvision's nets of convolutions; any number of frames."""
+    return BackboneEntry(
+        build=f"fouls.pipeline.backbones.video_resnet:{function}",
+        dim=dim,
+        num_frames=num_frames,
+        size=size,
+        pools={"mean": (dim,), "temporal": (num_steps, dim), "logits": (400,)},
+        weights="KINETICS400_V1",
+        sources={"kinetics": "KINETICS400_V1"},
+    )
+
+
 def _movinet(size: str, dim: int, num_frames: int, pixels: int, kind: str = "") -> BackboneEntry:
     published = f"model{size.upper()}{kind}_statedict_v3"
     return BackboneEntry(
@@ -221,6 +234,10 @@ BACKBONES: dict[str, BackboneEntry] = {
     "swin3d_t": _swin3d(768),
     "swin3d_s": _swin3d(768),
     "swin3d_b": _swin3d(1024, imagenet="KINETICS400_IMAGENET22K_V1"),
+    "r3d_18": _convolutional("build", 512, 16, 112, num_steps=2),
+    "mc3_18": _convolutional("build", 512, 16, 112, num_steps=16),
+    "r2plus1d_18": _convolutional("build", 512, 16, 112, num_steps=2),
+    "s3d": _convolutional("build_s3d", 1024, 128, 224, num_steps=16),
     **_MOVINETS,
     "dinov2": _image_net("dinov2", 768, f"{_DINOV2}-base", alias_of="dinov2_b"),
     "dinov2_s": _image_net("dinov2", 384, f"{_DINOV2}-small"),

@@ -32,15 +32,16 @@ def build(request: BuildRequest) -> Net:
     }[request.name]
     num_frames = request.any_num_frames()
     model: Any = load_net(request, construct, published)
+    pools = _pools(model, num_frames)
     return Net(
         name=request.name,
         num_frames=num_frames,
         preprocessing=preset(published),
         module=model,
         tokens=lambda x: _tokens(model, x),
-        pools=_pools(model, num_frames),
+        pools=pools,
         heads=("head",),
-        classes=class_names(request, published, model.head),
+        classes=class_names(request, published, pools),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import WeightsError, WeightsUnavailableError
+from fouls.pipeline.backbones.backbone import Pool
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.tensors import as_fp32, load_state, read_tensors, reading
 from fouls.pipeline.backbones.weights import WeightsSource, one_line, seeded
@@ -26,17 +27,19 @@ def load_net(
     construct: Callable[..., nn.Module],
     published: Any,
     convert: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
+    head: str = "head",
 ) -> nn.Module:
     """One of torchvision's nets with the weights that are asked for.
 
     Args:
         request: what to build.
-        construct: torchvision's builder, e.g. ``mvit_v2_s``; its classifier is the child ``head``.
+        construct: torchvision's builder, e.g. ``mvit_v2_s``.
         published: torchvision's enum of weights, e.g. ``MViT_V2_S_Weights``; ``None`` where it has none.
         convert: from the names of a file to torchvision's.
+        head: the child that is the classifier.
 
     Returns:
-        The net; ``head`` is ``None`` where the weights have no classifier.
+        The net; its classifier is ``None`` where the weights have none.
 
     Raises:
         WeightsError: the weights can't be had, can't be read, or don't fit.
@@ -48,22 +51,26 @@ def load_net(
     if source.kind == "folder":
         raise WeightsError(f"weights {source.text!r} are a folder; {request.name} reads a .pth or .safetensors file")
     state = convert(read_tensors(source)) if source.kind == "file" else _download(request, published)
-    # the classifier's last tensor tells how many classes it has
-    classes = next((len(tensor) for name, tensor in state.items() if _is_head(name) and tensor.ndim == 1), None)
+    of_head = [tensor for name, tensor in state.items() if name.startswith(f"{head}.")]
+    classes = next((len(tensor) for tensor in of_head if tensor.ndim == 1), None)  # its bias tells how many
     with torch.device("meta"):
-        model: Any = construct() if classes is None else construct(num_classes=classes)
-    if not any(_is_head(name) for name in state):
-        model.head = None
-    load_state(model, state, source)
-    return model  # type: ignore[no-any-return]
+        model = construct() if classes is None else construct(num_classes=classes)
+    if not of_head:
+        setattr(model, head, None)
+    counts = {name for name in model.state_dict() if name.endswith(".num_batches_tracked")}
+    older = {name: torch.zeros((), dtype=torch.int64) for name in counts - state.keys()}  # only training reads them
+    load_state(model, {**state, **older}, source)
+    return model
 
 
 def preset(published: Any) -> PreprocessingSpec:
     """The preprocessing with which torchvision published the weights: ``Weights.transforms()``."""
     transforms = next(iter(published)).transforms()
-    (resize_to,), (crop, _) = transforms.resize_size, transforms.crop_size
+    (resize_to, *width), (crop, _) = transforms.resize_size, transforms.crop_size  # of the short side, or of both
     return PreprocessingSpec(
+        resize="stretch" if width else "short_side",
         resize_to=resize_to,
+        resize_width=next((pixels for pixels in width if pixels != resize_to), None),
         crop=crop,
         interpolation=transforms.interpolation.value,
         antialias=False,
@@ -72,24 +79,23 @@ def preset(published: Any) -> PreprocessingSpec:
     )
 
 
-def class_names(request: BuildRequest, published: Any, head: nn.Module | None) -> tuple[str, ...]:
+def class_names(request: BuildRequest, published: Any, pools: Mapping[str, Pool]) -> tuple[str, ...]:
     """The classes of published weights: asked for by name, or a copy of the file under its published name.
 
     Args:
         request: what was built.
         published: torchvision's enum of weights; ``None`` where it has none.
-        head: the classifier, its last child linear.
+        pools: of the net; ``logits`` tells how many classes it has.
     """
     source = request.source
     member = _members(published).get(_member_name(source))
     if source.kind == "file":
         file_name = source.path.name
         member = next((one for one in published or () if one.url.rpartition("/")[2] == file_name), None)
-    if member is None or head is None:
+    if member is None or "logits" not in pools:
         return ()
-    *_, last = (part for part in head.modules() if isinstance(part, nn.Linear))
     names = tuple(member.meta["categories"])
-    return names if len(names) == last.out_features else ()
+    return names if (len(names),) == pools["logits"].shape else ()
 
 
 def _members(published: Any) -> dict[str, Any]:
@@ -98,10 +104,6 @@ def _members(published: Any) -> dict[str, Any]:
 
 def _member_name(source: WeightsSource) -> str:
     return source.text.rpartition("_Weights.")[2]
-
-
-def _is_head(name: str) -> bool:
-    return name.startswith("head.")
 
 
 def _download(request: BuildRequest, published: Any) -> dict[str, Tensor]:

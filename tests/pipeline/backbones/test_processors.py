@@ -58,8 +58,9 @@ def test_equal_to_processors_that_torchvision_runs(name, size, tmp_path):
     ours = normalise(resize_and_crop(frames, spec), spec)[0]
     theirs = run(processor, frames)
     assert ours.shape == theirs.shape
-    # Most are equal bit for bit; the others scale and normalise in two steps, which rounds differently in fp32.
-    torch.testing.assert_close(ours, theirs, atol=5e-7, rtol=0)
+    # These two multiply by the factor, and only then subtract and divide, if at all: that rounds differently in fp32.
+    tolerance = {"VivitVideoProcessor": 5e-7, "LlavaOnevisionVideoProcessor": 6e-8}.get(name, 0)
+    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
 
 
 def test_equal_to_a_processor_that_pil_runs(tmp_path):

@@ -83,6 +83,66 @@ def test_swin_equals_torchvision(num_frames, tmp_path):
     assert_parity(backbone, frames, x, expected)
 
 
+CONVOLUTIONAL = {
+    "r3d_18": (video.r3d_18, video.R3D_18_Weights.KINETICS400_V1, "layer4"),
+    "mc3_18": (video.mc3_18, video.MC3_18_Weights.KINETICS400_V1, "layer4"),
+    "r2plus1d_18": (video.r2plus1d_18, video.R2Plus1D_18_Weights.KINETICS400_V1, "layer4"),
+    "s3d": (video.s3d, video.S3D_Weights.KINETICS400_V1, "features"),
+}
+
+
+def with_statistics(model):
+    """Batch norms as after training: none of them is the identity."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm3d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+                module.weight.data.uniform_(0.5, 1.5)
+                module.bias.data.normal_(0, 0.1)
+    return model
+
+
+@pytest.mark.parametrize(("name", "num_frames"), [("r3d_18", 5), ("mc3_18", 3), ("r2plus1d_18", 9), ("s3d", 17)])
+def test_convolutional_nets_equal_torchvision(name, num_frames, tmp_path):
+    construct, weights, last = CONVOLUTIONAL[name]
+    model = with_statistics(made_up(construct, num_classes=7))
+    torch.save(model.state_dict(), tmp_path / "net.pth")
+    frames = video_clip(tmp_path, num_frames, height=100, width=140)
+    x = weights.transforms()(torch.from_numpy(frames).permute(0, 3, 1, 2))[None]
+    maps = []
+    getattr(model, last).register_forward_hook(lambda module, inputs, output: maps.append(output))
+    with torch.no_grad():
+        logits = model(x)
+    backbone = load_backbone(name, weights=str(tmp_path / "net.pth"), num_frames=num_frames)
+    expected = {"mean": maps[0].mean((2, 3, 4)), "temporal": maps[0].mean((3, 4)).mT, "logits": logits}
+    assert_parity(backbone, frames, x, expected)
+
+
+def test_convolutional_nets_without_a_classifier(tmp_path):
+    for name, head in (("r3d_18", "fc."), ("s3d", "classifier.")):
+        model = made_up(CONVOLUTIONAL[name][0])
+        state = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(head)}
+        torch.save(state, tmp_path / f"{name}.pth")
+        assert list(load_backbone(name, weights=str(tmp_path / f"{name}.pth")).pools) == ["mean", "temporal"]
+
+
+def test_files_of_before_batches_were_counted(tmp_path):
+    state = made_up(video.mc3_18).state_dict()
+    torch.save(state, tmp_path / "new.pth")
+    torch.save({key: tensor for key, tensor in state.items() if "num_batches" not in key}, tmp_path / "old.pth")
+    new, old = (load_backbone("mc3_18", weights=str(tmp_path / f"{age}.pth")) for age in ("new", "old"))
+    assert old.weights == new.weights
+
+
+def test_r3d_is_stretched_to_a_rectangle():
+    spec = load_backbone("r3d_18", weights="random:0").preprocessing
+    assert (spec.resize, spec.resize_to, spec.resize_width, spec.crop) == ("stretch", 128, 171, 112)
+    square = load_backbone("s3d", weights="random:0").preprocessing
+    assert (square.resize, square.resize_to, square.resize_width, square.crop) == ("stretch", 256, None, 224)
+
+
 @pytest.mark.parametrize("name", ["swin3d_t", "swin3d_s", "swin3d_b"])
 def test_swin_facts(name):
     backbone = load_backbone(name, weights="random:0")
@@ -137,6 +197,7 @@ def test_swin_b_takes_the_stronger_weights():
         ({"name": "mvit", "weights": "."}, WeightsError, r"are a folder; mvit reads a .pth or .safetensors file"),
         ({"name": "mvit", "weights": "random:0", "num_frames": 8}, BackboneError, "takes 16 frames a clip, not 8"),
         ({"name": "swin3d_t", "weights": "random:0", "num_frames": 0}, BackboneError, "takes 1 frame a clip or more"),
+        ({"name": "s3d", "weights": "random:0", "num_frames": 13}, BackboneError, "takes 14 frames a clip or more"),
     ],
 )
 def test_what_does_not_exist(options, error, message):
