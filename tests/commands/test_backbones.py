@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 import typer
+from transformers import VideoMAEForVideoClassification
 from typer.testing import CliRunner
 
 from fouls.commands.backbones import backbones
-from fouls.errors import BackboneError
+from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.backbones.registry import BACKBONES
+from tests.pipeline.backbones.checkpoints import tiny_checkpoint
 
 app = typer.Typer()
 app.command()(backbones)
@@ -36,6 +39,47 @@ def test_one_in_full():
     assert "KINETICS400_V1 (--pretrained-source kinetics)" in text
     assert "SlowFast's MVITv2_B_32x3 (.pyth) (--pretrained-source kinetics)" in run("mvit_v2_b")
     assert "CC BY-NC 4.0" in run("videomae")
+
+
+def test_one_has_its_size_and_its_clips():
+    text = run("mvit_v1_b")
+    assert re.search(r"parameters\s+│ 36\.6 M", text)
+    assert re.search(r"multiply-adds a clip\s+│ 70\.6 G", text)
+    assert (
+        "uniform (the default): 16 frames; a span of 75 frames, 3.00 s: the whole video, however long\n  f...f" in text
+    )
+    assert "center: 16 frames, stride 4; a span of 61 frames, 2.44 s\n  .......f...f...f" in text
+
+
+def test_one_for_another_number_of_frames():
+    (facts,) = json.loads(run("swin3d_t", "--frames", "8", "--json"))
+    assert (facts["num_frames"], facts["pools"]["temporal"], facts["default_pool"]) == (8, [4, 768], "mean")
+    assert (facts["clips"][1]["frame_stride"], facts["clips"][1]["span_frames"]) == (8, 57)
+    assert facts["multiply_adds"] < 20e9 < facts["parameters"] * 1000
+    with pytest.raises(BackboneError, match="mvit_v2_s takes 16 frames a clip, not 8"):
+        CliRunner().invoke(app, ["mvit", "--frames", "8"], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="fouls backbones NAME --frames 8"):
+        CliRunner().invoke(app, ["--frames", "8"], catch_exceptions=False)
+
+
+def test_one_of_transformers(tmp_path):
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    (facts,) = json.loads(run(f"hf:{folder}", "--json"))
+    assert (facts["dim"], facts["num_frames"], facts["size"]) == (32, 8, 64)
+    assert facts["pools"]["tokens"] == [64, 32]
+    model = VideoMAEForVideoClassification.from_pretrained(folder)
+    assert facts["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_count_of_all(monkeypatch):
+    few = {name: BACKBONES[name] for name in ("mvit", "mvit_v1_b", "mvit_v2_s", "movinet_a0")}
+    monkeypatch.setattr("fouls.pipeline.backbones.registry.BACKBONES", few)
+    counted = {entry["name"]: entry for entry in json.loads(run("--count", "--json"))}
+    assert list(counted) == list(few)
+    assert counted["mvit"]["multiply_adds"] == counted["mvit_v2_s"]["multiply_adds"] > 64e9
+    text = run("--count")
+    assert "multiply-adds a clip" in text
+    assert re.search(r"movinet_a0 .* 3\.1 M +│ 2\.6 G ", text)
 
 
 def test_json():

@@ -133,6 +133,11 @@ class Backbone:
         return {name: self._net.pools[name].compute(tokens) for name in names}
 
     @property
+    def num_parameters(self) -> int:
+        """Of the net, its classifier among them."""
+        return sum(parameter.numel() for parameter in self._net.module.parameters())
+
+    @property
     def streams(self) -> bool:
         """Whether it can go through a video piece by piece, see :meth:`stream`."""
         return self._net.stream is not None

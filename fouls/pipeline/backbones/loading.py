@@ -51,6 +51,26 @@ def load_backbone(
     return Backbone(net, weights=identity, device=place, precision=precision)
 
 
+def load_blank(name: str, *, num_frames: int | None = None) -> Backbone:
+    """A backbone with shapes and no values, on the meta device: nothing is downloaded, nothing computed.
+
+    Only ``hf:`` needs the checkpoint's config.
+
+    Args:
+        name: one of ``fouls backbones``.
+        num_frames: frames a clip, for a backbone that takes any number.
+
+    Raises:
+        BackboneError: no such backbone, or not with so many frames.
+        WeightsUnavailableError: the checkpoint behind ``hf:`` can't be had.
+    """
+    nowhere = torch.device("meta")
+    source = WeightsSource(kind="random", text="random:0")
+    with nowhere:
+        net = _build(BuildRequest(name=name, entry=find_entry(name), source=source, num_frames=num_frames))
+    return Backbone(net, weights=WeightsSpec(sha256=""), device=nowhere, precision="fp32")
+
+
 def choose_weights(name: str, entry: BackboneEntry, weights: str | None, source: PretrainedSource) -> WeightsSource:
     """The weights that are meant by ``--weights`` and ``--pretrained-source`` together.
 
