@@ -29,7 +29,12 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def deterministic(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, the same seed gives the same result on the same machine; generators and flags are put back afterwards."""
+    """Inside, the same seed gives the same result on the same machine; generators and flags are put back afterwards.
+
+    On a CPU one thread does everything: the steps of a head are so small that a second one rather holds them up (most
+    of all where others use the cores too), and the sums then do not depend on the number of cores.
+    """
+    threads = torch.get_num_threads()
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device.type == "cuda"
@@ -43,10 +48,13 @@ def deterministic(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
+        if not on_gpu:
+            torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            torch.set_num_threads(threads)
 
 
 @contextmanager

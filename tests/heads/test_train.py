@@ -94,11 +94,14 @@ def test_a_seed_repeats_the_run_and_leaves_the_world_alone(tmp_path: Path) -> No
 
 
 def test_deterministic_puts_everything_back_after_an_error() -> None:
+    threads = torch.get_num_threads()
     state = torch.get_rng_state()
     with contextlib.suppress(ZeroDivisionError), deterministic(0, CPU):
         torch.rand(3)
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.get_num_threads() == 1
         raise ZeroDivisionError
+    assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.are_deterministic_algorithms_enabled()
 
