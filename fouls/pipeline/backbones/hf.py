@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fouls.errors import BackboneError, WeightsError
+from fouls.errors import BackboneError, WeightsError, WeightsUnavailableError
 from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.families import class_names, transformers_class
 from fouls.pipeline.backbones.hub import Heads, checkpoint_folder, load_pretrained, read_json
@@ -34,7 +34,7 @@ def build(request: BuildRequest) -> Net:
         WeightsError: the weights can't be had, can't be read, or don't fit.
     """
     checkpoint = _checkpoint(request)
-    folder = checkpoint_folder(checkpoint)
+    folder = _folder(request, checkpoint)
     model_class, config = _class_and_config(folder, checkpoint)
     preprocessing = read_preprocessing(folder, checkpoint)
     if preprocessing is None:
@@ -63,14 +63,27 @@ def build(request: BuildRequest) -> Net:
 
 
 def _checkpoint(request: BuildRequest) -> WeightsSource:
-    """What stands behind ``hf:``; ``--weights`` can only ask for made-up ones."""
-    text = request.name.removeprefix(HF_PREFIX)
-    if request.source.kind != "random" and request.source.text != text:
-        raise WeightsError(f"{request.name} names its weights: leave --weights out, or make them up: random:0")
-    checkpoint = parse_weights(text)
+    """What stands behind ``hf:``, or a copy of it that is given as ``--weights``; made-up weights take its shape."""
+    source = request.source
+    named = request.name.removeprefix(HF_PREFIX)
+    checkpoint = parse_weights(named) if source.kind == "random" or source.text == named else source
     if checkpoint.kind not in ("folder", "name"):
-        raise WeightsError(f"{request.name} is neither a folder nor a hub id: type hf:ORG/NAME or hf:FOLDER")
+        raise WeightsError(
+            f"weights {checkpoint.text!r} of {request.name}: give a folder in the hub's format, or a hub id"
+        )
     return checkpoint
+
+
+def _folder(request: BuildRequest, checkpoint: WeightsSource) -> Path:
+    try:
+        return checkpoint_folder(checkpoint)
+    except WeightsUnavailableError as error:
+        if request.source.kind != "random":
+            raise
+        raise WeightsUnavailableError(
+            f"{request.name} can't be had, and only its config.json tells the shape that made-up weights need:"
+            " type hf:FOLDER of a copy"
+        ) from error
 
 
 def _class_and_config(folder: Path, source: WeightsSource) -> tuple[Any, Any]:

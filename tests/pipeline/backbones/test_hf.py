@@ -7,9 +7,10 @@ import json
 import pytest
 import torch
 import transformers
+from huggingface_hub import constants
 from transformers import AutoModelForVideoClassification
 
-from fouls.errors import BackboneError, WeightsError
+from fouls.errors import BackboneError, WeightsError, WeightsUnavailableError
 from fouls.pipeline.backbones.loading import load_backbone
 from fouls.pipeline.backbones.registry import find_entry
 from tests.pipeline.backbones.checkpoints import assert_same, made_up, save_parts, video_clip
@@ -156,12 +157,23 @@ def test_other_models(tmp_path):
         load_backbone(f"hf:{tmp_path}")
 
 
-def test_weights_are_named_once(checkpoints):
-    with pytest.raises(WeightsError, match=r"names its weights: leave --weights out, or make them up: random:0"):
-        load_backbone(f"hf:{checkpoints['Vivit']}", weights=str(checkpoints["VideoMAE"]))
+def test_what_names_no_checkpoint(checkpoints):
     with pytest.raises(BackboneError, match=r"'hf:' names no checkpoint: type hf:ORG/NAME or hf:FOLDER"):
         find_entry("hf:")
-    with pytest.raises(WeightsError, match=r"is neither a folder nor a hub id"):
+    with pytest.raises(WeightsError, match=r"config.json' of hf:.*: give a folder in the hub's format, or a hub id"):
         load_backbone(f"hf:{checkpoints['Vivit'] / 'config.json'}")
     with pytest.raises(WeightsError, match=r"no hub id \(ORG/NAME\)"):
         load_backbone("hf:nowhere")
+
+
+def test_a_copy_in_place_of_what_is_out_of_reach(checkpoints, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(WeightsUnavailableError, match=r"'some/vivit' are not in the hub's cache.*--weights FOLDER"):
+        load_backbone("hf:some/vivit")
+    copied = load_backbone("hf:some/vivit", weights=str(checkpoints["Vivit"]))
+    assert copied.weights == load_backbone(f"hf:{checkpoints['Vivit']}").weights
+    with pytest.raises(
+        WeightsUnavailableError, match=r"only its config.json tells the shape that made-up weights need"
+    ):
+        load_backbone("hf:some/vivit", weights="random:0")
