@@ -20,6 +20,8 @@ from transformers import (
     Dinov2Model,
     VideoMAEImageProcessor,
     VideoMAEModel,
+    VideoPrismVisionConfig,
+    VideoPrismVisionModel,
     VJEPA2Config,
     VJEPA2Model,
     VJEPA2VideoProcessor,
@@ -27,10 +29,11 @@ from transformers import (
 
 from fouls.pipeline.backbones.movinet.configs import CONFIGS
 from fouls.pipeline.backbones.movinet.net import MoViNet
+from fouls.pipeline.backbones.slowfast import from_slowfast
 from fouls.pipeline.backbones.videomae_original import convert
 from fouls.video.decoders import open_video
 
-from .backbones import test_dinov2, test_vit, test_vjepa2
+from .backbones import test_dinov2, test_hf, test_videoprism, test_vit, test_vjepa2
 from .backbones.checkpoints import made_up, save_parts, tiny_checkpoint
 from .backbones.movinet.nets import made_up_state
 from .backbones.reference import reference_state
@@ -144,6 +147,11 @@ def vjepa2(folder: Path, frames: Frames) -> Tensor:
     return test_vjepa2.reference(folder, frames).mean(1)[0]
 
 
+def videoprism(folder: Path, frames: Frames) -> Tensor:
+    inputs = test_videoprism.processor()(channels_first(frames), return_tensors="pt")
+    return VideoPrismVisionModel.from_pretrained(folder).eval()(**inputs).last_hidden_state.mean(1)[0]
+
+
 def timm_folder(folder: Path) -> Path:
     from safetensors.torch import save_file
 
@@ -182,7 +190,31 @@ FORMATS = (
         vjepa2,
         num_frames=4,
     ),
+    Format(
+        "videoprism",
+        "videoprism",
+        lambda folder: save_parts(
+            folder,
+            made_up(VideoPrismVisionModel, VideoPrismVisionConfig(**test_videoprism.TINY)),
+            test_videoprism.processor(),
+        ),
+        videoprism,
+    ),
 )
+
+
+def check_store(project: Project, direct: Callable[[Frames], Tensor], tolerance: float) -> None:
+    """Every row of the store equals the model on the frames that the row index names."""
+    store = project.store()
+    (pool,) = store.pools
+    assert store.rows().num_rows == 2
+    for row in store.rows().to_pylist():
+        indices = np.array(row["frame_indices"])
+        with open_video(str(project.videos / f"{row['video_id']}.mp4")) as reader:
+            found = dict(zip(np.unique(indices).tolist(), reader.read(np.unique(indices)), strict=True))
+        with torch.no_grad():
+            expected = direct(np.stack([found[index] for index in indices.tolist()])).numpy()
+        assert np.abs(store[pool][row["row"]] - expected).max() <= tolerance * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("kind", FORMATS, ids=[kind.name for kind in FORMATS])
@@ -192,16 +224,27 @@ def test_a_checkpoint_through_extract_equals_the_model(project: Project, tmp_pat
         backbone=kind.backbone, weights=str(weights), num_frames=kind.num_frames, limit=2, stored_dtype="float32"
     )
     assert (report.summary.done, report.summary.failed) == (2, 0)
-    store = project.store()
-    (pool,) = store.pools
-    for row in store.rows().to_pylist():
-        indices = np.array(row["frame_indices"])
-        with open_video(str(project.videos / f"{row['video_id']}.mp4")) as reader:
-            found = dict(zip(np.unique(indices).tolist(), reader.read(np.unique(indices)), strict=True))
-        with torch.no_grad():
-            expected = kind.direct(weights, np.stack([found[index] for index in indices.tolist()])).numpy()
-        difference = np.abs(store[pool][row["row"]] - expected).max()
-        assert difference <= kind.tolerance * np.abs(expected).max()
+    check_store(project, lambda frames: kind.direct(weights, frames), kind.tolerance)
+
+
+def test_a_checkpoint_of_slowfast(project: Project, tmp_path: Path, shared: Path) -> None:
+    """SlowFast's names and shapes; torchvision's own model has the same tensors."""
+    state = reference_state(shared / "reference" / "sf_mvitv2_s_16x4_keys.json")
+    torch.save({"model_state": state, "epoch": 200}, tmp_path / "slowfast.pyth")
+    project.extract(backbone="mvit", weights=str(tmp_path / "slowfast.pyth"), limit=2, stored_dtype="float32")
+    model = mvit_v2_s().eval()
+    model.load_state_dict(from_slowfast(state))
+    model.head = torch.nn.Identity()
+    transforms = MViT_V2_S_Weights.KINETICS400_V1.transforms()
+    check_store(project, lambda frames: model(transforms(channels_first(frames))[None])[0], tolerance=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Timesformer", "Vivit"])
+def test_any_video_classifier_of_transformers(project: Project, tmp_path: Path, name: str) -> None:
+    processor = test_hf.processor_of(name)
+    folder = save_parts(tmp_path / "checkpoint", test_hf.model_of(name), processor)
+    project.extract(backbone=f"hf:{folder}", weights=None, limit=2, stored_dtype="float32")
+    check_store(project, lambda frames: test_hf.reference(folder, processor, frames)[0][0, 0], tolerance=2e-6)
 
 
 def test_a_folder_of_timm_too(project: Project, tmp_path: Path) -> None:
