@@ -10,7 +10,7 @@ from fouls.errors import BackboneError, WeightsUnavailableError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.registry import find_entry
 from fouls.pipeline.devices import Placement, default_precision
-from fouls.pipeline.executors.recipe import BackboneRecipe, absolute_weights
+from fouls.pipeline.executors.recipe import BackboneRecipe, absolute_name, absolute_weights
 from fouls.pipeline.options import ExtractOptions
 
 
@@ -81,7 +81,7 @@ def choose_backbone(
 def make_recipe(options: ExtractOptions, placement: Placement) -> BackboneRecipe:
     """How every process that extracts loads its backbone."""
     return BackboneRecipe(
-        name=options.backbone,
+        name=absolute_name(options.backbone),
         weights=absolute_weights(options.weights),
         pretrained_source=options.pretrained_source,
         num_frames=options.num_frames,

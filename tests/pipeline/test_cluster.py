@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Scheduler, SpecCluster
 
@@ -78,7 +79,10 @@ def test_a_cluster_that_stands_can_be_joined(project: Project) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_without_workers_is_said(project: Project) -> None:
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     with SpecCluster({}, scheduler) as cluster, pytest.raises(ExecutorError, match="has no workers"):
         project.extract(executor=ExecutorOptions(scheduler=cluster.scheduler_address))
 
@@ -116,3 +120,17 @@ def test_gpus_zero_and_one_worker_stay_in_this_process() -> None:
     assert not place(ExecutorOptions(gpus=0)).on_cluster
     assert not place(ExecutorOptions(workers=1)).on_cluster
     assert place(ExecutorOptions(workers=3)).workers == 3
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_nothing_listens_beyond_this_machine() -> None:
+    with start_cluster(workers=1):
+        here = psutil.Process()
+        sockets = [
+            socket
+            for process in (here, *here.children(recursive=True))
+            for socket in process.net_connections(kind="inet")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+    assert sockets
+    assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}

@@ -31,6 +31,7 @@ from fouls.pipeline.backbones.movinet.configs import CONFIGS
 from fouls.pipeline.backbones.movinet.net import MoViNet
 from fouls.pipeline.backbones.slowfast import from_slowfast
 from fouls.pipeline.backbones.videomae_original import convert
+from fouls.pipeline.options import ExecutorOptions
 from fouls.video.decoders import open_video
 
 from .backbones import test_dinov2, test_hf, test_videoprism, test_vit, test_vjepa2
@@ -260,3 +261,14 @@ def test_a_folder_of_timm_too(project: Project, tmp_path: Path) -> None:
     images = backbone.preprocess(frames[None])[0].transpose(0, 1)
     expected = test_vit.timm_forward(test_vit.timm_state(), images).mean(0).numpy()
     np.testing.assert_allclose(project.store()["mean"][0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_relative_folder_reaches_the_workers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    save_parts(project.path / "net", test_hf.model_of("Timesformer"), test_hf.processor_of("Timesformer"))
+    for name in ("here", "cluster"):
+        executor = ExecutorOptions(workers=2) if name == "cluster" else ExecutorOptions(device="cpu")
+        report = project.extract(name, backbone="hf:net", weights=None, limit=3, executor=executor)
+        assert (report.summary.done, report.summary.failed) == (3, 0)
+    assert project.store("here").fingerprint == project.store("cluster").fingerprint

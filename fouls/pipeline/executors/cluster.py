@@ -84,6 +84,7 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
                 "host": "127.0.0.1",
                 "memory_limit": 0,
                 "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",
                 "env": environment,
                 "preload": [IGNORE_INTERRUPTS],
                 "silence_logs": logging.CRITICAL,
@@ -91,7 +92,10 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         }
         for number, environment in enumerate(environments)
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     settings = {
         "distributed.worker.daemon": False,  # they start decoding processes
         "distributed.scheduler.allowed-failures": 5,

@@ -10,6 +10,7 @@ from fouls.cache.store import open_store
 from fouls.errors import WeightsError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.loading import load_backbone
+from fouls.pipeline.backbones.registry import HF_PREFIX
 from fouls.pipeline.backbones.weights import PretrainedSource
 from fouls.pipeline.engine import Engine, EngineOptions
 
@@ -40,6 +41,12 @@ class BackboneRecipe:
 def absolute_weights(weights: str | None) -> str | None:
     """``--weights`` that are a folder or file here, for workers that run in another folder."""
     return str(Path(weights).resolve()) if weights is not None and Path(weights).exists() else weights
+
+
+def absolute_name(backbone: str) -> str:
+    """``hf:FOLDER`` of a folder here, likewise."""
+    folder = backbone.removeprefix(HF_PREFIX)
+    return f"{HF_PREFIX}{absolute_weights(folder)}" if folder != backbone else backbone
 
 
 @dataclass(frozen=True, kw_only=True)
