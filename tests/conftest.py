@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small nets: more threads cost more than they bring
+os.environ.pop("COLUMNS", None)  # tables are as wide as each test says, whatever terminal started it
 
 
 @pytest.fixture(scope="session")
