@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fouls.cache.ledger import BlockRecord, from_ranges
+from fouls.cache.ledger import BlockRecord
 from fouls.cache.rows import read_rows
 from fouls.cache.store import STATUSES, Store, row_status
 
@@ -62,7 +63,7 @@ def summarise(store: Store) -> Summary:
         failed=counts["failed"],
         todo=counts["todo"],
         retired=counts["retired"],
-        videos=live["video_id"].combine_chunks().dictionary_encode().dictionary.__len__() if live.num_rows else 0,
+        videos=pc.count_distinct(live["video_id"]).as_py(),
         blocks=len(ledger),
         bytes=sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file()),
         decoders={name: int(count) for name, count in _total(_decoded(record) for record in ledger).items()},
@@ -82,7 +83,7 @@ def failures(store: Store) -> list[dict[str, Any]]:
 
 
 def _decoded(record: BlockRecord) -> dict[str, float]:
-    return {decoder: len(list(from_ranges(ranges))) for decoder, ranges in record.decoders.items()}
+    return {decoder: sum(stop - start for start, stop in ranges) for decoder, ranges in record.decoders.items()}
 
 
 def _total(parts: Any) -> dict[str, float]:

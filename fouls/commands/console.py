@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -67,8 +66,3 @@ def next_step(text: str) -> None:
 def warn(text: str) -> None:
     """One line on stderr, for what the user has to know although the command goes on."""
     err.print(Text.assemble(("note: ", "bold yellow"), text))
-
-
-def is_terminal() -> bool:
-    """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty()

@@ -102,10 +102,6 @@ class Samples:
             labels={task: labels[positions] for task, labels in self.labels.items()},
         )
 
-    def in_split(self, split: str) -> Samples:
-        """The samples of one split."""
-        return self.select(np.flatnonzero(self.splits == split))
-
     def to(self, device: torch.device) -> Samples:
         """The samples with all tensors on a device."""
         return dataclasses.replace(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fouls.cache.layout import choose_block_rows, complete_group, create_group, resize_arrays
+from fouls.cache.layout import choose_block_rows, create_group, resize_arrays
 from fouls.cache.ledger import BlockRecord
 from fouls.cache.lock import exclusive
 from fouls.cache.rows import ROW_SCHEMA, append_rows, read_rows
@@ -34,7 +34,7 @@ from fouls.pipeline.executors.recipe import BackboneRecipe, EngineRecipe
 from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
 from fouls.pipeline.jobs import BlockJob, Work, find_work
 from fouls.pipeline.options import ExtractOptions, resolve_spec
-from fouls.pipeline.plan import known_videos, plan_rows
+from fouls.pipeline.plan import known_videos, numbered, plan_rows
 from fouls.pipeline.streaming import chains
 from fouls.video.decoders import candidates
 
@@ -142,7 +142,7 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
     exists = (options.store / "zarr.json").exists()
     rows, retired = read_rows(options.store) if exists else (ROW_SCHEMA.empty_table(), None)
     known = known_videos(rows, retired) if retired is not None else {}
-    new = plan_rows(prepared.manifest, prepared.spec.sampling, known=known, first_row=0)
+    new = plan_rows(prepared.manifest, prepared.spec.sampling, known=known)
     if exists:
         block_rows = open_store(options.store).block_rows
         if options.block_rows not in (None, block_rows):
@@ -153,8 +153,7 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
         block_rows = options.block_rows or choose_block_rows(expected, shapes, dtype)
     last = int(rows["row"][-1].as_py()) if rows.num_rows else -1
     first_row = -(-(last + 1) // block_rows) * block_rows  # a planning starts at a block of its own
-    numbers = pa.array(range(first_row, first_row + new.num_rows), pa.int64())
-    return new.set_column(0, ROW_SCHEMA.field("row"), numbers), block_rows
+    return numbered(new, first_row), block_rows
 
 
 def extract(
@@ -206,7 +205,6 @@ def _write_plan(prepared: Prepared) -> int:
         block_rows=block_rows,
         made_by=made_by(prepared.options),
     )
-    complete_group(path)
     if new.num_rows:
         append_rows(path, new)
     rows, _ = read_rows(path)

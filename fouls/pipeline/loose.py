@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from fouls.cache.rows import ROW_SCHEMA
 from fouls.cache.spec import Spec
 from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.batches import DecodingCost, Submit, batches
 from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.jobs import VideoFile, VideoJob, make_video_jobs
-from fouls.pipeline.plan import plan_rows
+from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.streaming import Streams, stream_video
 from fouls.video.isolation import IsolatedPool
 from fouls.video.probe import Probe, probe_files
@@ -67,13 +66,13 @@ def extract_loose(
         timeout_seconds: for one video.
     """
     probes = probe_files(videos, workers=workers, timeout_seconds=timeout_seconds)
-    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec.sampling, known={}, first_row=0)
+    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec.sampling, known={})
     usable = pc.is_null(planned["plan_error"])
     hopeless = planned.filter(pc.invert(usable))
     failures: dict[str, str] = dict(
         zip(hopeless["video_id"].to_pylist(), hopeless["plan_error"].to_pylist(), strict=True)
     )
-    rows = _renumbered(planned.filter(usable))
+    rows = numbered(planned.filter(usable), 0)
     files = {video: _file(video, probe) for video, probe in zip(videos, probes, strict=True)}
     values = np.zeros((rows.num_rows, *backbone.pools[pool]), dtype=spec.stored_dtype)
     jobs = make_video_jobs(rows, files)
@@ -142,11 +141,6 @@ def _as_manifest(videos: Sequence[str], probes: Sequence[Probe], one_sample: boo
         for view, (video, probe) in enumerate(zip(videos, probes, strict=True))
     ]
     return pa.Table.from_pylist(records)
-
-
-def _renumbered(rows: pa.Table) -> pa.Table:
-    numbers = pa.array(range(rows.num_rows), pa.int64())
-    return rows.set_column(0, ROW_SCHEMA.field("row"), numbers)
 
 
 def _file(video: str, probe: Probe) -> VideoFile:

@@ -38,17 +38,16 @@ def known_videos(rows: pa.Table, retired: npt.NDArray[np.bool_]) -> dict[str, Vi
     return {video_id: (digest, start, stop) for video_id, digest, start, stop in zip(*columns, strict=True)}
 
 
-def plan_rows(manifest: pa.Table, sampling: SamplingSpec, *, known: dict[str, VideoKey], first_row: int) -> pa.Table:
+def plan_rows(manifest: pa.Table, sampling: SamplingSpec, *, known: dict[str, VideoKey]) -> pa.Table:
     """Plan the videos of a manifest that are new, or whose content or segment is not the one that is known.
 
     Args:
         manifest: a validated manifest.
         sampling: which frames make which clips.
         known: what the store has, see :func:`known_videos`.
-        first_row: number of the first new row.
 
     Returns:
-        The new rows, ``fouls.cache.rows.ROW_SCHEMA``, numbered from ``first_row``. A video that can't be sampled
+        The new rows, ``fouls.cache.rows.ROW_SCHEMA``, numbered from 0. A video that can't be sampled
         has one row with a ``plan_error``.
     """
     columns: dict[str, list[Any]] = {name: [] for name in ROW_SCHEMA.names}
@@ -60,8 +59,14 @@ def plan_rows(manifest: pa.Table, sampling: SamplingSpec, *, known: dict[str, Vi
             continue
         for planned in plan_video(video, sampling):
             _append(columns, video, planned)
-    columns["row"] = list(range(first_row, first_row + len(columns["video_id"])))
+    columns["row"] = list(range(len(columns["video_id"])))
     return pa.table(columns, schema=ROW_SCHEMA)
+
+
+def numbered(rows: pa.Table, first_row: int) -> pa.Table:
+    """Planned rows with the numbers from ``first_row`` on."""
+    numbers = pa.array(range(first_row, first_row + rows.num_rows), pa.int64())
+    return rows.set_column(0, ROW_SCHEMA.field("row"), numbers)
 
 
 def _is_gone(video: dict[str, Any], known: dict[str, VideoKey]) -> bool:
