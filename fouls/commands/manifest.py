@@ -26,8 +26,11 @@ class Format(StrEnum):
 
     videos = "videos"
     csv = "csv"
-    mvfoul = "mvfoul"
     list = "list"
+    vjepa = "vjepa"
+    kinetics = "kinetics"
+    ma52 = "ma52"
+    mvfoul = "mvfoul"
 
 
 FAILURES_SHOWN = 10
@@ -41,12 +44,7 @@ def build(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files, as the format needs.")],
     format_name: Annotated[
         Format,
-        typer.Option(
-            "--format",
-            "-f",
-            help="videos: a folder tree of media files; csv: a table with a column `path` and any other of a manifest; "
-            "mvfoul: split folders of SoccerNet-MVFoul; list: text files with `path label` a line.",
-        ),
+        typer.Option("--format", "-f", metavar="FORMAT", help="What SOURCE is, see above."),
     ],
     name: Annotated[
         str | None,
@@ -60,8 +58,8 @@ def build(
         typer.Option(
             "--root",
             metavar="FOLDER",
-            help="Folder below which listed paths lie, once or once a SOURCE; default: the list's own. (videos, csv, "
-            "list)",
+            help="Folder below which listed paths lie, once or once a SOURCE; default: the list's own. (all but "
+            "mvfoul)",
             rich_help_panel=_PATHS,
         ),
     ] = None,
@@ -69,8 +67,8 @@ def build(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Task that the labels are of. In a csv also the column that holds them. (videos; csv; list: 'action' "
-            "by default)",
+            help="Task that the labels are of; in a csv also the column that holds them. (videos, csv; list, vjepa, "
+            "kinetics: 'action' by default)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -92,7 +90,7 @@ def build(
         typer.Option(
             "--split",
             metavar="NAME",
-            help="Split, once or once a SOURCE; default: read from a list's name. (csv, list)",
+            help="Split, once or once a SOURCE; default: read from a list's name. (all but videos, mvfoul)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -101,7 +99,16 @@ def build(
         typer.Option(
             metavar="[TASK=]FILE",
             help="File with one class name a line, in the order of the indices; default: the names found, sorted. "
-            "(videos, csv, list)",
+            "(all but mvfoul)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    label_set: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="'official' (default): 8 actions and 4 offence severities, filtered; 'legacy': 10 actions and 6 "
+            "severities, with classes for what is missing. (mvfoul)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -122,6 +129,16 @@ def build(
     """Write a manifest: list the videos of SOURCE with labels and splits, and probe each (frames, fps, codec, hash).
 
     Run it again after adding files: only what is new or changed is probed.
+
+    \b
+    Formats:
+      videos    a folder tree of media files
+      csv       a table with a column `path` and any other of a manifest
+      list      text files with `path label` a line
+      vjepa     V-JEPA's .csv files: `path label` a line, no header
+      kinetics  the official tables of Kinetics, or its lists
+      ma52      the lists of MA-52, fine and coarse classes
+      mvfoul    split folders of SoccerNet-MVFoul
 
     Examples:
 
@@ -146,6 +163,7 @@ def build(
             split_from=split_from,
             splits=tuple(splits or ()),
             class_names=_class_name_files(class_names or []),
+            label_set=label_set,
         ),
     )
     report = build_manifest(listing, _target(name, out, listing.name), probing, console.progress)

@@ -26,8 +26,8 @@ _OPTION_FLAGS = {
     "split_from": "--split-from",
     "splits": "--split",
     "class_names": "--class-names",
+    "label_set": "--label-set",
 }
-
 
 _NOT_YET = Probe(info=None, size_bytes=None, modified_ns=None, content_hash=None, error="not probed yet")
 
@@ -62,8 +62,9 @@ def check_options(format_name: str, options: BuildOptions) -> None:
         raise ConfigError(f"--format is {format_name!r}; allowed: {', '.join(BUILDERS)}")
     if not options.sources:
         raise ConfigError("no source is given; name a folder or a file")
+    not_given = BuildOptions(sources=options.sources)
     for name, flag in _OPTION_FLAGS.items():
-        if getattr(options, name) and name not in BUILDERS[format_name].reads:
+        if getattr(options, name) != getattr(not_given, name) and name not in BUILDERS[format_name].reads:
             readers = [reader for reader, builder in BUILDERS.items() if name in builder.reads]
             raise ConfigError(f"{flag} is not read by --format {format_name}; it is by: {', '.join(readers)}")
 

@@ -6,7 +6,7 @@ import re
 
 SPELLINGS = {
     "train": ("train", "training"),
-    "valid": ("valid", "val", "validation", "dev"),
+    "valid": ("valid", "val", "validate", "validation", "dev"),
     "test": ("test", "testing"),
     "challenge": ("challenge", "chall"),
 }

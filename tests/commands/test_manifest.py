@@ -111,4 +111,5 @@ def test_options_that_can_not_work(arguments: list[str], expected: str) -> None:
 def test_help_says_what_there_is() -> None:
     result = run("build", "--help")
     assert result.exit_code == 0
-    assert all(name in result.stdout for name in BUILDERS)
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert all(f"{name} {builder.summary}" in lines for name, builder in BUILDERS.items())

@@ -251,10 +251,11 @@ def test_a_newer_manifest_is_not_overwritten(clips: Path) -> None:
 @pytest.mark.parametrize(
     ("format_name", "given", "expected"),
     [
-        ("movies", {}, "--format is 'movies'; allowed: videos, csv, mvfoul, list"),
-        ("mvfoul", {"task": "a"}, "--task is not read by --format mvfoul; it is by: videos, csv, list"),
+        ("movies", {}, "--format is 'movies'; allowed: videos, csv, list, vjepa, kinetics"),
+        ("mvfoul", {"task": "a"}, "--task is not read by --format mvfoul; it is by: videos, csv, list, vjepa"),
         ("list", {"label_from": "parent"}, "--label-from is not read by --format list; it is by: videos"),
         ("videos", {"splits": ("a",)}, "--split is not read by --format videos; it is by: csv, list"),
+        ("list", {"label_set": "legacy"}, "--label-set is not read by --format list; it is by: mvfoul"),
         ("videos", {"sources": ()}, "no source is given"),
     ],
 )

@@ -7,7 +7,14 @@ from fouls.manifests.splits import canonical_split, split_in_file_name
 
 @pytest.mark.parametrize(
     ("text", "split"),
-    [("Train", "train"), ("val", "valid"), (" VALIDATION", "valid"), ("Chall", "challenge"), ("fold-3", "fold-3")],
+    [
+        ("Train", "train"),
+        ("val", "valid"),
+        (" VALIDATION", "valid"),
+        ("validate", "valid"),
+        ("Chall", "challenge"),
+        ("fold-3", "fold-3"),
+    ],
 )
 def test_canonical_split(text: str, split: str) -> None:
     assert canonical_split(text) == split

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fouls.manifests.builders import csv_file, list_file, mvfoul, videos
+from fouls.manifests.builders import csv_file, kinetics, list_file, ma52, mvfoul, videos, vjepa
 from fouls.manifests.builders.listing import Builder
 
 BUILDERS: dict[str, Builder] = {
     "videos": videos.BUILDER,
     "csv": csv_file.BUILDER,
-    "mvfoul": mvfoul.BUILDER,
     "list": list_file.BUILDER,
+    "vjepa": vjepa.BUILDER,
+    "kinetics": kinetics.BUILDER,
+    "ma52": ma52.BUILDER,
+    "mvfoul": mvfoul.BUILDER,
 }
 """``--format`` → builder."""

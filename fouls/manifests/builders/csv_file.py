@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,19 +10,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from fouls.errors import ConfigError, ManifestError
-from fouls.manifests.builders.listing import (
-    Builder,
-    BuildOptions,
-    Listing,
-    Row,
+from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row
+from fouls.manifests.builders.sources import (
     absolute,
     class_names_of,
     common_folder,
+    name_of,
     one_for_each,
-    read_lines,
     resolved,
     root_folders,
 )
+from fouls.manifests.builders.tables import read_table
 from fouls.manifests.class_names import are_numbers, encode_names, encode_numbers
 from fouls.manifests.schema import BASE_FIELDS, FRAME_LABEL_PREFIX, LABEL_PREFIX, is_url, label_tasks
 from fouls.manifests.splits import canonical_split
@@ -31,7 +28,6 @@ from fouls.video.probe import Probe
 from fouls.video.types import VideoInfo
 
 _COLUMNS = tuple(field.name for field in BASE_FIELDS)
-_SEPARATORS = ",\t;"
 _Number = TypeVar("_Number", int, float)
 
 
@@ -70,10 +66,11 @@ def collect(options: BuildOptions) -> Listing:
     records: list[_Record] = []
     columns: dict[str, None] = {}
     for source, root, split in zip(sources, roots, splits, strict=True):
-        header, lines = _read(source)
-        _check_header(header, source, options, split)
-        columns |= dict.fromkeys(header)
-        records += [_Record(cells=cells, root=root, split=split, place=place) for place, cells in lines]
+        table = read_table(source)
+        _check_header(table.header, source, options, split)
+        table.check(["path"], "lists without a header are --format list")
+        columns |= dict.fromkeys(table.header)
+        records += [_Record(cells=cells, root=root, split=split, place=place) for place, cells in table.rows]
     label_columns = {task: LABEL_PREFIX + task for task in label_tasks(list(columns))}
     if options.task is not None:
         label_columns[options.task] = options.task
@@ -81,29 +78,7 @@ def collect(options: BuildOptions) -> Listing:
     rows = _rows(records, labels)
     left_out = [column for column in columns if column not in _COLUMNS and column not in label_columns.values()]
     notes = (f"columns left out, no columns of a manifest: {', '.join(left_out)}",) if left_out else ()
-    name = sources[0].stem if len(sources) == 1 else common_folder(source.parent for source in sources).name
-    return Listing(rows=tuple(rows), root=common_folder(roots), name=name, tasks=tasks, notes=notes)
-
-
-def _read(source: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """Header, and (place, column → text) a line."""
-    lines = [line + "\n" for line in read_lines(source)]
-    if not lines[0].strip():
-        raise ManifestError(f"{source}: an empty file, or an empty first line; it needs a header with a column 'path'")
-    separator = max(_SEPARATORS, key=lines[0].count)
-    reader = csv.reader(lines, delimiter=separator)
-    header = [column.strip() for column in next(reader)]
-    rows = []
-    for cells in reader:
-        place = f"{source}: line {reader.line_num}"
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise ManifestError(f"{place}: {len(cells)} fields, but the header has {len(header)}")
-        rows.append((place, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
-    if "path" in header and not rows:
-        raise ManifestError(f"{source}: a header and no line below it")
-    return header, rows
+    return Listing(rows=tuple(rows), root=common_folder(roots), name=name_of(sources), tasks=tasks, notes=notes)
 
 
 def _check_header(header: Sequence[str], source: Path, options: BuildOptions, split: str) -> None:
@@ -115,10 +90,6 @@ def _check_header(header: Sequence[str], source: Path, options: BuildOptions, sp
         suggestion = _misspelt(column)
         if suggestion is not None and column != options.task:
             raise ManifestError(f"{source}: column {column!r}: did you mean {suggestion!r}?")
-    if "path" not in header:
-        raise ManifestError(
-            f"{source}: no column 'path' (columns: {', '.join(header)}); lists without a header are --format list"
-        )
     if options.task is not None and options.task not in header:
         raise ManifestError(f"{source}: --task {options.task}: no such column (columns: {', '.join(header)})")
     if options.task in _COLUMNS:
@@ -205,5 +176,5 @@ def _known(record: _Record) -> Probe | None:
 BUILDER = Builder(
     collect=collect,
     reads=frozenset({"roots", "task", "splits", "class_names"}),
-    summary="a table with a column `path` and any other column of a manifest",
+    summary="a table with a column `path` and any other of a manifest",
 )

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fouls.errors import ManifestError
-from fouls.manifests.builders.listing import (
-    DEFAULT_TASK,
-    Builder,
-    BuildOptions,
-    Listing,
-    Row,
+from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row
+from fouls.manifests.builders.sources import (
     absolute,
     class_names_of,
     common_folder,
-    one_for_each,
+    name_of,
     read_lines,
     resolved,
     root_folders,
+    splits_of,
 )
 from fouls.manifests.class_names import ClassNames, are_numbers, encode_names, encode_numbers
-from fouls.manifests.splits import canonical_split, split_in_file_name
+
+DEFAULT_TASK = "action"
+"""Task of a list's labels where no other name is given."""
 
 _LABELS = re.compile(r"(?P<path>.*?\S)(?P<labels>(?:\s+[+-]?\d+)+)")
 _COMMA = re.compile(r".*,\s*-?\d+")
@@ -37,6 +37,10 @@ class _Line:
     place: str
 
 
+SplitLine = Callable[[str, str, ClassNames | None], tuple[str, str]]
+"""(line, place for messages, the class names given) → path and label, the label ``""`` where the line has none."""
+
+
 def collect(options: BuildOptions) -> Listing:
     """List the lines of every source. The label is the last field, since paths may hold spaces.
 
@@ -44,16 +48,30 @@ def collect(options: BuildOptions) -> Listing:
         ConfigError: the options don't fit each other.
         ManifestError: a list can't be read, is empty, or has a line with several labels or an unknown one.
     """
+    return collect_lines(options, path_and_label)
+
+
+def collect_lines(options: BuildOptions, split_line: SplitLine) -> Listing:
+    """List the lines of every source.
+
+    Args:
+        options: as of :func:`collect`.
+        split_line: takes a line apart.
+
+    Raises:
+        ConfigError: the options don't fit each other.
+        ManifestError: a list can't be read, is empty, or has a line that ``split_line`` refuses or an unknown label.
+    """
     task = options.task or DEFAULT_TASK
     classes = class_names_of(task, [task], options)
     sources = [absolute(source) for source in options.sources]
     roots = root_folders(options) or [source.parent for source in sources]
-    splits, notes = _splits(options)
-    lines = [
-        line
-        for source, root, split in zip(sources, roots, splits, strict=True)
-        for line in _read(source, root, split, classes)
-    ]
+    splits, notes = splits_of(options)
+    lines = []
+    for source, root, split in zip(sources, roots, splits, strict=True):
+        for place, text in _lines(source):
+            path, label = split_line(text, place, classes)
+            lines.append(_Line(path=resolved(path, root), label=label, split=split, place=place))
     labels = [line.label for line in lines]
     encode = encode_numbers if are_numbers(labels) else encode_names
     names, indices = encode(labels, classes, lambda row: lines[row].place)
@@ -62,40 +80,24 @@ def collect(options: BuildOptions) -> Listing:
         Row(path=line.path, place=line.place, split=line.split, labels={task: index} if tasks else {})
         for line, index in zip(lines, indices, strict=True)
     )
-    name = sources[0].stem if len(sources) == 1 else common_folder(source.parent for source in sources).name
-    return Listing(rows=rows, root=common_folder(roots), name=name, tasks=tasks, notes=notes)
+    return Listing(rows=rows, root=common_folder(roots), name=name_of(sources), tasks=tasks, notes=notes)
 
 
-def _splits(options: BuildOptions) -> tuple[list[str], tuple[str, ...]]:
-    given = one_for_each([canonical_split(split) for split in options.splits], options, "--split")
-    if given is not None:
-        return given, ()
-    splits, notes = [], []
-    for source in options.sources:
-        split = split_in_file_name(source.name)
-        splits.append(split or "")
-        notes.append(
-            f"{source.name}: no split in its name, so its rows have none; --split NAME sets it"
-            if split is None
-            else f"{source.name}: split {split!r}, read from its name; --split NAME sets another"
-        )
-    return splits, tuple(notes)
-
-
-def _read(source: Path, root: Path, split: str, classes: ClassNames | None) -> list[_Line]:
-    lines = []
-    for number, text in enumerate(read_lines(source), start=1):
-        if text.strip():
-            place = f"{source}: line {number}"
-            path, label = _fields(text.strip(), place, classes)
-            lines.append(_Line(path=resolved(path, root), label=label, split=split, place=place))
+def _lines(source: Path) -> list[tuple[str, str]]:
+    """Place and text of the lines that are not empty."""
+    lines = [(f"{source}: line {number}", text.strip()) for number, text in enumerate(read_lines(source), start=1)]
+    lines = [(place, text) for place, text in lines if text]
     if not lines:
         raise ManifestError(f"{source}: an empty list; a line is `path label`")
     return lines
 
 
-def _fields(text: str, place: str, classes: ClassNames | None) -> tuple[str, str]:
-    """Path and label; the label is ``""`` where the line has none."""
+def path_and_label(text: str, place: str, classes: ClassNames | None) -> tuple[str, str]:
+    """Path and label of a line; the label is ``""`` where it has none.
+
+    Raises:
+        ManifestError: several labels, or fields separated by commas.
+    """
     match = _LABELS.fullmatch(text)
     if match is not None:
         labels = match["labels"].split()

@@ -1,17 +1,20 @@
-"""``mvfoul``: split folders of SoccerNet-MVFoul (https://arxiv.org/abs/2304.04617), both tasks of the challenge."""
+"""``mvfoul``: split folders of SoccerNet-MVFoul (https://arxiv.org/abs/2304.04617), with the tasks of the challenge or
+those of the MVFouls code."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fouls.errors import ManifestError
-from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row, absolute, common_folder
+from fouls.errors import ConfigError, ManifestError
+from fouls.manifests.builders import mvfoul_legacy
+from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row
+from fouls.manifests.builders.sources import absolute, common_folder
 from fouls.manifests.splits import SPELLINGS, canonical_split
 
 ACTION_CLASSES = (
@@ -26,6 +29,9 @@ ACTION_CLASSES = (
 )
 OFFENCE_SEVERITY_CLASSES = ("No offence", "Offence + No card", "Offence + Yellow card", "Offence + Red card")
 TASKS = {"action": ACTION_CLASSES, "offence_severity": OFFENCE_SEVERITY_CLASSES}
+
+LabelsOf = Callable[[Mapping[str, Any], str], Mapping[str, int | None]]
+"""(an entry of ``Actions``, place for messages) → task → class index."""
 
 _NO_OFFENCE = ("No offence", "No Offence")
 _UNSURE_OFFENCE = ("", "Between")
@@ -49,8 +55,12 @@ def collect(options: BuildOptions) -> Listing:
     A source is a split folder (it holds ``annotations.json``) or a folder of split folders.
 
     Raises:
+        ConfigError: a label set that there is not.
         ManifestError: no split folder, two of one split, or annotations that are not as published.
     """
+    label_set = options.label_set or "official"
+    if label_set not in LABEL_SETS:
+        raise ConfigError(f"--label-set is {label_set!r}; allowed: {', '.join(LABEL_SETS)}")
     folders: dict[str, _SplitFolder] = {}
     for source in options.sources:
         for folder in _split_folders(absolute(source)):
@@ -59,9 +69,10 @@ def collect(options: BuildOptions) -> Listing:
                 raise ManifestError(
                     f"{other.path} and {folder.path} both hold split {folder.split!r}; name one of them"
                 )
-    rows = tuple(row for split in SPELLINGS if split in folders for row in _rows(folders[split]))
+    tasks, labels_of_action = LABEL_SETS[label_set]
+    rows = tuple(row for split in SPELLINGS if split in folders for row in _rows(folders[split], labels_of_action))
     root = common_folder(folder.path.parent for folder in folders.values())
-    return Listing(rows=rows, root=root, name="mvfoul", tasks=TASKS)
+    return Listing(rows=rows, root=root, name="mvfoul", tasks=tasks)
 
 
 def labels_of(action: Mapping[str, Any], place: str) -> Mapping[str, int | None]:
@@ -129,10 +140,10 @@ def _split_name(folder: Path, annotations: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(folder: _SplitFolder) -> Iterator[Row]:
+def _rows(folder: _SplitFolder, labels_of_action: LabelsOf) -> Iterator[Row]:
     for key, action in folder.annotations["Actions"].items():
         place = f"{folder.path / 'annotations.json'}: action {key}"
-        labels = labels_of(action, place)
+        labels = labels_of_action(action, place)
         sample_id = f"{folder.split}/action_{key}"
         for clip in action.get("Clips", ()):
             path, view = _clip_path(str(clip.get("Url", "")), place)
@@ -166,4 +177,14 @@ def _clip_path(url: str, place: str) -> tuple[str, int]:
     return os.path.join(match["folder"], f"clip_{match['view']}.mp4"), int(match["view"])
 
 
-BUILDER = Builder(collect=collect, reads=frozenset(), summary="split folders of SoccerNet-MVFoul, both tasks")
+LABEL_SETS: dict[str, tuple[Mapping[str, tuple[str, ...]], LabelsOf]] = {
+    "official": (TASKS, labels_of),
+    "legacy": (mvfoul_legacy.TASKS, mvfoul_legacy.labels_of),
+}
+"""``--label-set`` → task → class names, and the function that gives an action's labels."""
+
+BUILDER = Builder(
+    collect=collect,
+    reads=frozenset({"label_set"}),
+    summary="split folders of SoccerNet-MVFoul",
+)

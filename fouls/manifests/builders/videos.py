@@ -6,16 +6,8 @@ import re
 from pathlib import Path
 
 from fouls.errors import ConfigError, ManifestError
-from fouls.manifests.builders.listing import (
-    Builder,
-    BuildOptions,
-    Listing,
-    Row,
-    absolute,
-    class_names_of,
-    common_folder,
-    root_folders,
-)
+from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row
+from fouls.manifests.builders.sources import absolute, class_names_of, common_folder, root_folders
 from fouls.manifests.class_names import encode_names
 from fouls.manifests.media_files import MEDIA_ENDINGS, media_files
 from fouls.manifests.splits import canonical_split

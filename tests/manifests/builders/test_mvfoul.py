@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fouls.errors import ManifestError
+from fouls.errors import ConfigError, ManifestError
+from fouls.manifests.builders import mvfoul_legacy
 from fouls.manifests.builders.listing import BuildOptions
 from fouls.manifests.builders.mvfoul import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES, collect, labels_of
 
@@ -29,8 +30,8 @@ def write_split(folder: Path, *actions: dict[str, Any], set_name: str = "") -> P
     return folder
 
 
-def options(*sources: Path) -> BuildOptions:
-    return BuildOptions(sources=sources)
+def options(*sources: Path, label_set: str | None = None) -> BuildOptions:
+    return BuildOptions(sources=sources, label_set=label_set)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +187,69 @@ def test_the_filter_on_the_made_up_annotations(shared: Path) -> None:
             kept.add(f"test/action_{key}")
     assert labelled == kept
     assert 0 < len(kept) < len(actions)
+
+
+@pytest.mark.parametrize(
+    ("action_class", "offence", "severity", "expected"),
+    [
+        ("Tackling", "Offence", "1.0", ("Tackling", "1")),
+        ("Standing tackling", "Between", "2.0", ("Standing tackling", "2")),
+        ("Dont know", "", "4.0", ("Dont know", "4")),
+        ("", "Offence", "5.0", ("Missing", "5")),
+        ("Dive", "No offence", "", ("Dive", "Missing")),
+        ("", "Between", "", ("Missing", "Missing")),
+    ],
+)
+def test_legacy_labels(action_class: str, offence: str, severity: str, expected: tuple[str, str]) -> None:
+    labels = mvfoul_legacy.labels_of(action(action_class, offence, severity), "a.json: action 0")
+    names = [mvfoul_legacy.TASKS[task][labels[task] or 0] for task in ("action_class", "severity")]
+    assert tuple(names) == expected
+    assert None not in labels.values()
+
+
+def test_legacy_orders() -> None:
+    """Those of the MVFouls code, as its checkpoints have them."""
+    assert {task: len(names) for task, names in mvfoul_legacy.TASKS.items()} == {"action_class": 10, "severity": 6}
+    assert {name: mvfoul_legacy.ACTION_CLASSES.index(name) for name in ("Missing", "Elbowing", "High leg", "Dive")} == {
+        "Missing": 0,
+        "Elbowing": 5,
+        "High leg": 6,
+        "Dive": 9,
+    }
+    assert set(mvfoul_legacy.ACTION_CLASSES) == {*ACTION_CLASSES, "Missing", "Dont know"}
+
+
+def test_legacy_without_annotations(tmp_path: Path) -> None:
+    path = write_split(tmp_path / "Chall", action("", "", "", "action_0/clip_0"))
+    (row,) = collect(options(path, label_set="legacy")).rows
+    assert row.labels == {"action_class": None, "severity": None}
+
+
+def test_label_sets_that_there_are(tmp_path: Path) -> None:
+    path = write_split(tmp_path / "Train", action("Kicking", "Offence", "1.5"))
+    with pytest.raises(ConfigError, match="--label-set is 'old'; allowed: official, legacy"):
+        collect(options(path, label_set="old"))
+    with pytest.raises(ManifestError, match="action 0: action class 'Kicking'; known: Missing, Standing tackling"):
+        collect(options(path, label_set="legacy"))
+    with pytest.raises(ManifestError, match=r"a: severity '1\.5'; known: Missing, 1, 2, 3, 4, 5"):
+        mvfoul_legacy.labels_of(action("Dive", "Offence", "1.5"), "a")
+
+
+def test_the_real_test_set_with_legacy_labels(shared: Path) -> None:
+    listing = collect(options(shared / "mvfoul" / "test", label_set="legacy"))
+    assert listing.tasks == {
+        "action_class": mvfoul_legacy.ACTION_CLASSES,
+        "severity": mvfoul_legacy.SEVERITY_CLASSES,
+    }
+    # Read off annotations.json, as in the test above.
+    expected = [("Standing tackling", "3"), ("Tackling", "3"), ("Holding", "3"), ("High leg", "5"), ("Tackling", "3")]
+    views = (3, 3, 3, 2, 4)
+    assert [row.labels for row in listing.rows] == [
+        {
+            "action_class": mvfoul_legacy.ACTION_CLASSES.index(action_class),
+            "severity": mvfoul_legacy.SEVERITY_CLASSES.index(severity),
+        }
+        for (action_class, severity), count in zip(expected, views, strict=True)
+        for _ in range(count)
+    ]
+    assert [row.video_id for row in listing.rows] == [row.video_id for row in collect(options(shared / "mvfoul")).rows]
