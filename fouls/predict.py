@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from fouls.cache.store import Store
 from fouls.errors import WeightsError
 from fouls.heads.predictions import Predictions
@@ -55,7 +58,7 @@ def load_run_backbone(store: Store, *, weights: str | None = None, device: str =
 
 def predict_videos(
     run: Run,
-    backbone: Backbone,
+    backbones: Sequence[Backbone],
     videos: Sequence[str],
     *,
     one_sample: bool = False,
@@ -67,22 +70,30 @@ def predict_videos(
 
     Args:
         run: a finished run.
-        backbone: from :func:`load_run_backbone`.
+        backbones: from :func:`load_run_backbone`, one a store of the run.
         videos: paths.
         one_sample: the videos are views of one sample; otherwise each is a sample of its own.
         decoder: see ``fouls.video.decoders``.
         workers: decoding processes.
         timeout_seconds: for one video.
     """
-    found = extract_loose(
-        videos,
-        backbone,
-        run.config.store.spec,
-        run.config.store.pool,
-        one_sample=one_sample,
-        decoder=decoder,
-        workers=workers,
-        timeout_seconds=timeout_seconds,
-    )
-    predictions = run.predict(found.values, found.rows) if found.rows.num_rows else []
-    return VideoPredictions(predictions=predictions, failures=found.failures)
+    found = [
+        extract_loose(
+            videos,
+            backbone,
+            store.spec,
+            store.pool,
+            one_sample=one_sample,
+            decoder=decoder,
+            workers=workers,
+            timeout_seconds=timeout_seconds,
+        )
+        for backbone, store in zip(backbones, run.config.stores, strict=True)
+    ]
+    failures = {video: reason for features in reversed(found) for video, reason in features.failures.items()}
+    kept = [pc.invert(pc.is_in(features.rows["video_id"], pa.array(list(failures), pa.string()))) for features in found]
+    rows = found[0].rows.filter(kept[0])
+    values = [
+        features.values[which.to_numpy(zero_copy_only=False)] for features, which in zip(found, kept, strict=True)
+    ]
+    return VideoPredictions(predictions=run.predict(values, rows) if rows.num_rows else [], failures=failures)

@@ -26,16 +26,21 @@ _COLUMNS = ("task", "split", "labels", "accuracy", "chance", "balanced", "chance
 
 def train_head(
     features: Annotated[
-        Path, typer.Option(help="The store with the features, such as cache/videomae.", rich_help_panel=_DATA)
+        list[Path],
+        typer.Option(
+            help="The store with the features, such as cache/videomae; repeatable: features are concatenated.",
+            rich_help_panel=_DATA,
+        ),
     ],
     manifest: Annotated[
         Path, typer.Option(help="The labels: a manifest, or a folder of them.", rich_help_panel=_DATA)
     ] = Path("manifests"),
-    pool: Annotated[
-        str | None,
+    pools: Annotated[
+        list[str] | None,
         typer.Option(
-            help="Which features of the store; default: its only pool, or the backbone's own (mean, cls), or temporal "
-            "for tcn.",
+            "--pool",
+            help="Which features of the store, once or once a store; default: its only pool, or what the head rather "
+            "reads, or the backbone's own (mean, cls).",
             show_default=False,
             rich_help_panel=_DATA,
         ),
@@ -135,14 +140,14 @@ def train_head(
             max_class_weight=max_class_weight,
             label_smoothing=label_smoothing,
         ),
-        pool=pool,
+        pools=tuple(pools or ()),
         tasks=tuple(tasks or ()),
         train_split=train_split,
         valid_split=valid_split,
         device=device,
     )
     table = read_manifest(manifest)
-    prepared = prepare(open_store(features), table, options, manifest_path=manifest)
+    prepared = prepare([open_store(path) for path in features], table, options, manifest_path=manifest)
     _report_data(prepared, options, quiet=as_json)
     trained, seconds = _train(prepared, out=out, name=name, overwrite=overwrite)
     if as_json:
@@ -174,12 +179,14 @@ def _report_data(prepared: Prepared, options: RunOptions, *, quiet: bool) -> Non
     if not quiet:
         from fouls.heads.registry import head_name
 
-        shape = " × ".join(map(str, config.store.pool_shape))
+        read = " + ".join(
+            f"{store.path}, pool {store.pool} ({' × '.join(map(str, store.pool_shape))})" for store in config.stores
+        )
         watched = f", {len(prepared.valid):,} to watch" if len(prepared.valid) else ""
         tasks = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in config.tasks)
         console.out.print(
-            f"{head_name(config.head)} on {config.store.path}, pool {config.store.pool} ({shape}): "
-            f"{len(prepared.train):,} samples to train on{watched}; {tasks}; {config.device}"
+            f"{head_name(config.head)} on {read}: {len(prepared.train):,} samples to train on{watched}; "
+            f"{tasks}; {config.device}"
         )
 
 
@@ -206,12 +213,17 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/videomae-mlp-1.")],
     split: Annotated[str, typer.Option(help="Which samples.")] = "test",
     features: Annotated[
-        Path | None, typer.Option(help="A store of the same spec; default: the run's.", show_default=False)
+        list[Path] | None,
+        typer.Option(help="A store of the same spec, once a store of the run; default: the run's.", show_default=False),
     ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(help="The labels: a manifest, or a folder of them; default: the run's.", show_default=False),
     ] = None,
+    average_passes: Annotated[
+        bool,
+        typer.Option("--average-passes", help="Average over the plain and all augmented passes; default: the plain."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
@@ -226,9 +238,10 @@ def evaluate(
     from fouls.manifests.table import read_manifest
 
     loaded = load_run(run, choose_device(device))
-    store = open_store(features or _as_trained(run, loaded.config.store.path, "--features"))
+    paths = features or [_as_trained(run, store.path, "--features") for store in loaded.config.stores]
+    stores = [open_store(path) for path in paths]
     table = read_manifest(manifest or _as_trained(run, loaded.config.manifest.path, "--manifest"))
-    result = run_evaluation(loaded, store, table, split=split)
+    result = run_evaluation(loaded, stores, table, split=split, average_passes=average_passes)
     _warn_of_missing(result.coverage)
     if as_json:
         plain = {"run": str(run), "split": split, "samples": result.num_samples, "tasks": result.scores}

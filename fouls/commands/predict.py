@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from fouls.commands import console
+from fouls.errors import ConfigError
 
 if TYPE_CHECKING:
     from fouls.heads.predictions import Predictions
+    from fouls.heads.run_config import StoreReference
+
+T = TypeVar("T")
 
 
 def predict(
@@ -21,10 +26,14 @@ def predict(
         bool, typer.Option("--one-sample", help="The videos are views of one sample, not a sample each.")
     ] = False,
     features: Annotated[
-        Path | None, typer.Option(help="The store that the run was trained on.", show_default="the run's")
+        list[Path] | None,
+        typer.Option(help="The store that the run was trained on, once a store of the run.", show_default="the run's"),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Where the backbone's weights lie now.", show_default="where they lay then")
+        list[str] | None,
+        typer.Option(
+            help="Where the backbone's weights lie now, once a store of the run.", show_default="where they lay then"
+        ),
     ] = None,
     top: Annotated[int, typer.Option(help="Classes to print for each task.", min=1)] = 3,
     device: Annotated[str, typer.Option(help="Of the backbone: cpu, cuda, cuda:1.")] = "cpu",
@@ -40,9 +49,14 @@ def predict(
 
     with console.err.status("loading the backbone"):
         loaded = load_run(run)
-        store = open_store(features or loaded.config.store.path)
-        backbone = load_run_backbone(store, weights=weights, device=device)
-    result = predict_videos(loaded, backbone, videos, one_sample=one_sample)
+        trained_on = loaded.config.stores
+        paths = _one_each(features, "--features", trained_on) or [Path(store.path) for store in trained_on]
+        weights_of: list[str] | list[None] = _one_each(weights, "--weights", trained_on) or [None] * len(trained_on)
+        backbones = [
+            load_run_backbone(open_store(path), weights=of_store, device=device)
+            for path, of_store in zip(paths, weights_of, strict=True)
+        ]
+    result = predict_videos(loaded, backbones, videos, one_sample=one_sample)
     if json_output:
         answers = [_plain(prediction) for prediction in result.predictions]
         typer.echo(json.dumps({"tasks": answers, "failures": result.failures}))
@@ -53,6 +67,18 @@ def predict(
             console.warn(f"{video}: {reason}")
     if result.failures:
         raise typer.Exit(1)
+
+
+def _one_each(given: Sequence[T] | None, flag: str, stores: Sequence[StoreReference]) -> list[T]:
+    """What was given for each store of the run; nothing where nothing was.
+
+    Raises:
+        ConfigError: given for some of them only.
+    """
+    if given and len(given) != len(stores):
+        paths = ", ".join(store.path for store in stores)
+        raise ConfigError(f"{flag} is given {len(given)} times, but the run was trained on {paths}: once for each")
+    return list(given or ())
 
 
 def _plain(prediction: Predictions) -> dict[str, Any]:

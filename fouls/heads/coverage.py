@@ -37,8 +37,15 @@ class Coverage:
         )
 
 
-def join(rows: pa.Table, manifest: pa.Table) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+def join(
+    rows: pa.Table, manifest: pa.Table, *, augmented: bool = False
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
     """Which manifest row each row of the index belongs to, -1 where it does not count; and why videos lack features.
+
+    Args:
+        rows: a row index with ``status``.
+        manifest: videos.
+        augmented: rows of augmented passes count too; whether a video has features is decided by the plain ones.
 
     Returns:
         Positions (rows,), and reason → positions of the videos in the manifest.
@@ -47,9 +54,10 @@ def join(rows: pa.Table, manifest: pa.Table) -> tuple[npt.NDArray[np.int64], dic
     positions = pc.fill_null(found, -1).to_numpy().astype(np.int64)
     status = rows["status"].to_numpy().astype(str)
     stale = _is_stale(rows, manifest, positions)
-    usable = (positions >= 0) & (status == "done") & (rows["augment"].to_numpy() == 0) & ~stale
+    usable = (positions >= 0) & (status == "done") & ~stale
+    plain = rows["augment"].to_numpy() == 0
     lacking = np.ones(manifest.num_rows, dtype=bool)
-    lacking[positions[usable]] = False
+    lacking[positions[usable & plain]] = False
     reasons: dict[str, npt.NDArray[np.int64]] = {}
     known = positions >= 0
     for reason, cause in (
@@ -62,7 +70,7 @@ def join(rows: pa.Table, manifest: pa.Table) -> tuple[npt.NDArray[np.int64], dic
         reasons[reason] = np.flatnonzero(because & lacking)
         lacking &= ~because
     reasons["not planned"] = np.flatnonzero(lacking)
-    return np.where(usable, positions, -1), reasons
+    return np.where(usable if augmented else usable & plain, positions, -1), reasons
 
 
 def _is_stale(rows: pa.Table, manifest: pa.Table, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -89,13 +97,19 @@ def _is_stale(rows: pa.Table, manifest: pa.Table, positions: npt.NDArray[np.int6
 def measure_coverage(
     manifest: pa.Table,
     tasks: Sequence[Task],
-    positions: npt.NDArray[np.int64],
+    has_features: npt.NDArray[np.bool_],
     reasons: Mapping[str, npt.NDArray[np.int64]],
 ) -> Coverage:
+    """Count the labelled samples of a manifest that have features, lack some, or lack all.
+
+    Args:
+        manifest: videos with labels.
+        tasks: whose labels count.
+        has_features: (videos,)
+        reasons: why videos lack features → their positions in the manifest.
+    """
     sample = pc.dictionary_encode(manifest["sample_id"]).combine_chunks().indices.to_numpy()
     num_samples = int(sample.max(initial=-1)) + 1
-    has_features = np.zeros(manifest.num_rows, dtype=bool)
-    has_features[positions[positions >= 0]] = True
     labelled, complete, some = (np.zeros(num_samples, dtype=bool) for _ in range(3))
     labelled[sample[_is_labelled(manifest, tasks)]] = True
     some[sample[has_features]] = True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from fouls.cache.store import Store
-from fouls.errors import RunError, SpecMismatchError
+from fouls.errors import ConfigError, RunError, SpecMismatchError
 from fouls.heads.coverage import Coverage
 from fouls.heads.data import load_samples
 from fouls.heads.predictions import Predictions
@@ -34,7 +36,9 @@ class Evaluation:
     """What was written into the run."""
 
 
-def evaluate(run: Run, store: Store, manifest: pa.Table, *, split: str) -> Evaluation:
+def evaluate(
+    run: Run, stores: Store | Sequence[Store], manifest: pa.Table, *, split: str, average_passes: bool = False
+) -> Evaluation:
     """Measure a run on a split and write the result into its folder.
 
     Written are ``predictions_<split>.parquet``, ``confusion_<task>_<split>.png``, for the tasks of MVFoul the official
@@ -42,20 +46,22 @@ def evaluate(run: Run, store: Store, manifest: pa.Table, *, split: str) -> Evalu
 
     Args:
         run: a finished run.
-        store: features of the same spec.
+        stores: features of the same specs, in the order in which the run was trained on them.
         manifest: the labels; it may be another one than the run was trained with. A task that it lacks is not scored.
         split: which samples. Those without labels get predictions and do not count in the scores.
+        average_passes: the mean over the plain and all augmented passes, instead of the plain one.
 
     Raises:
-        SpecMismatchError: the store has another spec.
+        SpecMismatchError: a store has another spec.
         ConfigError, ManifestError, StoreError: see :func:`fouls.heads.data.load_samples`.
         RunError: the manifest has other classes, or the split no samples with features.
     """
-    check_fingerprint(run, store)
+    stores = [stores] if isinstance(stores, Store) else list(stores)
+    check_fingerprints(run, stores)
     check_classes(run, manifest)
-    pool = run.config.store.pool
-    samples, coverage = load_samples(store, manifest, pool=pool, tasks=run.tasks, splits=[split], need_labels=False)
-    predictions = run.predict_samples(samples)
+    options = dataclasses.replace(run.config.data_options(), augmented=average_passes)
+    data = load_samples(stores, manifest, options, splits=[split], need_labels=False)
+    predictions = run.predict_samples(data.samples, average_passes=average_passes)
     scores = score_all(predictions)
     files = [run.path / f"predictions_{split}.parquet"]
     write_predictions(files[0], {split: predictions})
@@ -64,32 +70,37 @@ def evaluate(run: Run, store: Store, manifest: pa.Table, *, split: str) -> Evalu
         files.append(run.path / f"mvfoul_{split}.json")
         write_json(files[-1], mvfoul_submission(predictions, split))
     files.append(run.path / f"metrics_{split}.json")
-    write_json(files[-1], {"split": split, "samples": len(samples), "tasks": scores})
+    write_json(files[-1], {"split": split, "samples": len(data.samples), "tasks": scores})
     return Evaluation(
         split=split,
-        num_samples=len(samples),
+        num_samples=len(data.samples),
         scores=scores,
         predictions=predictions,
-        coverage=coverage,
+        coverage=data.coverage,
         files=files,
     )
 
 
-def check_fingerprint(run: Run, store: Store) -> None:
+def check_fingerprints(run: Run, stores: Sequence[Store]) -> None:
     """Refuse features that are not made like those that the run was trained on.
 
     Raises:
         SpecMismatchError: names the differing fields.
+        ConfigError: another number of stores.
     """
-    trained_on = run.config.store
-    if store.fingerprint == trained_on.fingerprint:
-        return
-    differences = trained_on.spec.differences(store.spec)
-    fields = ", ".join(f"{field} {there!r} instead of {here!r}" for field, (here, there) in differences.items())
-    raise SpecMismatchError(
-        f"{store.path} has other features than {run.path} was trained on ({fields}): give --features "
-        f"{trained_on.path}, or train a head on these"
-    )
+    trained_on = run.config.stores
+    if len(stores) != len(trained_on):
+        there = ", ".join(reference.path for reference in trained_on)
+        raise ConfigError(f"--features is given {len(stores)} times, but {run.path} was trained on {there}")
+    for store, reference in zip(stores, trained_on, strict=True):
+        if store.fingerprint == reference.fingerprint:
+            continue
+        differences = reference.spec.differences(store.spec)
+        fields = ", ".join(f"{field} {there!r} instead of {here!r}" for field, (here, there) in differences.items())
+        raise SpecMismatchError(
+            f"{store.path} has other features than {run.path} was trained on ({fields}): give --features "
+            f"{reference.path}, or train a head on these"
+        )
 
 
 def check_classes(run: Run, manifest: pa.Table) -> None:

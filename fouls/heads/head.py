@@ -1,17 +1,18 @@
-"""What every head is: a config that builds a module; and the frame that ``linear``, ``mlp`` and ``tcn`` share."""
+"""What every head is: a config that builds a module, and the module's interface."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args
 
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError
-from fouls.heads.pooling import Standardise, TimePooling, ViewPool, ViewPooling, pool_time, pooled_width
+from fouls.heads.batch import Batch, HeadOutput, InputForm
+from fouls.heads.pooling import TimePooling, ViewPooling
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
@@ -20,36 +21,59 @@ from fouls.heads.tasks import Task
 class HeadConfig(ABC):
     """The options that all heads have. A head is a subclass with its own options; its ``build`` makes the module."""
 
-    wants_time_steps: ClassVar[bool] = False
-    """Given the choice, the head rather reads a pool with time steps."""
+    default_pools: ClassVar[tuple[str, ...]] = ()
+    """Pools that the head rather reads than the backbone's own, the best first."""
+    reads_tokens: ClassVar[bool] = False
+    """The head can read pool ``tokens``, whose steps are places in space and time."""
+
+    standardise: bool = True
+    """Inputs get mean 0 and standard deviation 1 over the train split."""
+    project: int | None = None
+    """Each store's features first go through a linear layer to this width; ``None``: they stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.project is not None:
+            check_range("project", self.project, 1, 65536)
+
+    def resolved(self, form: InputForm, tasks: Sequence[Task]) -> Self:
+        """The config for inputs of a form, with nothing left open.
+
+        Raises:
+            ConfigError: the head can't work on such inputs, or for such tasks.
+        """
+        return self
+
+    @abstractmethod
+    def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
+        """Make the module; the config must be resolved for this form and these tasks."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON types."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolingHeadConfig(HeadConfig):
+    """Options of the heads that pool time steps and tracks."""
 
     view_pooling: ViewPooling = "mean"
     """How the tracks of a sample (views × clips × crops) become one vector."""
     time_pooling: TimePooling | None = None
     """How time steps become one vector; ``None``: see :meth:`resolved`."""
-    standardise: bool = True
-    """Inputs get mean 0 and standard deviation 1 over the train split."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choice("view pooling", self.view_pooling, ViewPooling)
         if self.time_pooling is not None:
             check_choice("time pooling", self.time_pooling, TimePooling)
 
-    def resolved(self, num_steps: int) -> Self:
-        """The config for inputs of T steps, with nothing left open: ``mean_std`` where T > 1, else ``mean``.
+    def resolved(self, form: InputForm, tasks: Sequence[Task]) -> Self:
+        """The config for inputs of a form, with nothing left open: ``mean_std`` where T > 1, else ``mean``.
 
         The spread in time is what carries motion in features of a backbone that was not trained for it.
         """
-        kind = self.time_pooling or ("mean_std" if num_steps > 1 else "mean")
+        kind = self.time_pooling or ("mean_std" if form.num_steps > 1 else "mean")
         return dataclasses.replace(self, time_pooling=kind)
-
-    @abstractmethod
-    def build(self, dim: int, tasks: Sequence[Task]) -> Head:
-        """Make the module for features of width D; the config must be resolved."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The options as JSON types."""
-        return dataclasses.asdict(self)
 
 
 def check_choice(name: str, value: object, literal: object) -> None:
@@ -92,101 +116,14 @@ class Head(nn.Module, ABC):
         return False
 
     @abstractmethod
-    def classify(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Logits from what :meth:`reduce` gives, (B, V, T', D') and mask (B, V, T').
+    def classify(self, batch: Batch) -> HeadOutput:
+        """Logits, and what else the head says, from a batch whose steps went through :meth:`reduce`."""
 
-        Returns:
-            Task → (B, classes), or (B, V, T', classes) for a task with a label a frame.
-        """
-
-    def forward(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Logits from x (B, V, T, D) float32 and mask (B, V, T) bool."""
-        return self.classify(*self.reduce(x, mask))
+    def forward(self, batch: Batch) -> HeadOutput:
+        """Logits, and what else the head says, from a batch of features."""
+        return self.classify(batch.with_steps(*self.reduce(batch.x, batch.mask)))
 
 
-class MultiTaskHead(Head):
-    """standardise → trunk → pool time → pool views → one linear layer a task.
-
-    A task with a label a frame reads the trunk's output at every step instead. With ``time_first`` and no such task,
-    time is pooled before everything else.
-    """
-
-    def __init__(
-        self,
-        config: HeadConfig,
-        dim: int,
-        tasks: Sequence[Task],
-        *,
-        trunk: Callable[[int], tuple[nn.Module, int]],
-        time_first: bool,
-        dropout: float,
-    ) -> None:
-        """Build the layers.
-
-        Args:
-            config: resolved.
-            dim: D of the features.
-            tasks: one output each.
-            trunk: from the width of its input to a module (N, T, D'), (N, T) → (N, T, H), and H.
-            time_first: time can be pooled before the trunk.
-            dropout: before the outputs.
-        """
-        super().__init__()
-        assert config.time_pooling is not None
-        self.time_pooling: TimePooling = config.time_pooling
-        self.time_first = time_first and not any(task.per_frame for task in tasks)
-        width_in = pooled_width(dim, self.time_pooling) if self.time_first else dim
-        self.standardise = Standardise(width_in) if config.standardise else None
-        self.trunk, width = trunk(width_in)
-        pooled = width if self.time_first else pooled_width(width, self.time_pooling)
-        self.view_pool = ViewPool(pooled, config.view_pooling)
-        self.dropout = nn.Dropout(dropout)
-        self.per_frame = {task.name for task in tasks if task.per_frame}
-        self.outputs = nn.ModuleDict(
-            {_key(task.name): nn.Linear(width if task.per_frame else pooled, len(task.classes)) for task in tasks}
-        )
-        self.task_names = tuple(task.name for task in tasks)
-
-    def fit_inputs(self, train: Samples) -> None:
-        if self.standardise is not None:
-            self.standardise.fit(train.track_batches())
-
-    @property
-    def reduces(self) -> bool:
-        return self.time_first
-
-    def reduce(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.time_first:
-            return x, mask
-        return pool_time(x, mask, self.time_pooling)[..., None, :], mask.any(dim=-1, keepdim=True)
-
-    def classify(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        present = mask.any(dim=-1)  # (B, V)
-        steps = mask[present]  # (N, T): the trunk sees tracks that are there, no padding between them
-        tracks = x[present]  # (N, T, D')
-        tracks = (
-            tracks.masked_fill(~steps[..., None], 0.0) if self.standardise is None else self.standardise(tracks, steps)
-        )
-        hidden = self.trunk(tracks, steps)  # (N, T, H)
-        logits: dict[str, Tensor] = {}
-        if len(self.per_frame) < len(self.task_names):
-            pooled = hidden[:, 0] if self.time_first else pool_time(hidden, steps, self.time_pooling)  # (N, H')
-            sample = self.dropout(self.view_pool(_unpack(pooled, present), present))  # (B, H')
-        for name in self.task_names:
-            output = self.outputs[_key(name)]
-            if name in self.per_frame:
-                logits[name] = _unpack(output(self.dropout(hidden)), present)  # (B, V, T, classes)
-            else:
-                logits[name] = output(sample)  # (B, classes)
-        return logits
-
-
-def _unpack(tracks: Tensor, present: Tensor) -> Tensor:
-    """Tracks (N, …) back at their places (B, V, …), 0 elsewhere."""
-    padded = tracks.new_zeros(*present.shape, *tracks.shape[1:])
-    return padded.index_put((present,), tracks)
-
-
-def _key(task: str) -> str:
-    """A name that no attribute of a module has, and without the dots that it may not have."""
+def module_key(task: str) -> str:
+    """A name for the module of a task: none that an attribute has, and without the dots that it may not have."""
     return f"task:{task.replace('.', ':')}"

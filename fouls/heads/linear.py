@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from fouls.heads.head import Head, HeadConfig, MultiTaskHead, check_range
+from fouls.heads.batch import InputForm
+from fouls.heads.head import Head, PoolingHeadConfig, check_range
+from fouls.heads.multi_task import MultiTaskHead
 from fouls.heads.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearConfig(HeadConfig):
+class LinearConfig(PoolingHeadConfig):
     """Options of ``linear``."""
 
     dropout: float = 0.3
@@ -22,9 +24,9 @@ class LinearConfig(HeadConfig):
         super().__post_init__()
         check_range("dropout", self.dropout, 0, 1, open_end=True)
 
-    def build(self, dim: int, tasks: Sequence[Task]) -> Head:
+    def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
         return MultiTaskHead(
-            self, dim, tasks, trunk=lambda width: (_NoTrunk(), width), time_first=True, dropout=self.dropout
+            self, form, tasks, trunk=lambda width: (_NoTrunk(), width), time_first=True, dropout=self.dropout
         )
 
 

@@ -1,11 +1,10 @@
-"""Masked reductions: time steps to one vector a track, tracks to one vector a sample, and the standardising of inputs.
+"""Masked reductions: time steps to one vector a track, tracks to one vector a sample.
 
 What stands where a mask is false never changes a result, not even NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -15,7 +14,6 @@ TimePooling = Literal["mean", "std", "mean_std", "max"]
 ViewPooling = Literal["mean", "max", "attention"]
 
 _MIN_VARIANCE = 1e-12
-_CONSTANT = 1e-7
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -83,41 +81,3 @@ class ViewPool(nn.Module):
         scores = self.score(x)[..., 0].masked_fill(~mask, -torch.inf)  # (B, V)
         weighted: Tensor = scores.softmax(dim=1)[..., None] * x
         return weighted.sum(dim=1)
-
-
-class Standardise(nn.Module):
-    """x → (x − mean) / std with the mean and std of the train split; both are saved with the weights."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("std", torch.ones(dim))
-
-    def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Set mean and std over all steps of some tracks; a feature that is constant is only moved.
-
-        Args:
-            batches: x (N, T, D) and mask (N, T).
-        """
-        count = 0
-        mean = torch.zeros_like(self.mean, dtype=torch.float64)
-        squares = torch.zeros_like(mean)  # Σ (x − mean)², merged chunk by chunk (Chan et al. 1979): nothing cancels
-        for x, mask in batches:
-            steps = x[mask]  # (n, D)
-            chunk_mean = steps.mean(dim=0)
-            chunk_squares = (steps - chunk_mean).square().sum(dim=0).double()
-            step = chunk_mean.double() - mean
-            total = count + len(steps)
-            squares += chunk_squares + step.square() * (count * len(steps) / total)
-            mean += step * (len(steps) / total)
-            count = total
-        std = (squares / count).sqrt()
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > _CONSTANT, std, 1.0))
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """From x (N, T, D) and mask (N, T) to (N, T, D), 0 where the mask is false."""
-        return ((x - self.mean) / self.std).masked_fill(~mask[..., None], 0.0)

@@ -15,7 +15,6 @@ from fouls.heads.head import Head
 from fouls.heads.losses import MISSING
 from fouls.heads.metrics import Scores, score
 from fouls.heads.samples import Samples
-from fouls.heads.tally import batches
 from fouls.heads.targets import Answers, answers
 from fouls.heads.tasks import Task
 
@@ -65,20 +64,30 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(head: Head, samples: Samples, tasks: Sequence[Task]) -> list[Predictions]:
+def predict(head: Head, samples: Samples, tasks: Sequence[Task], *, average_passes: bool = False) -> list[Predictions]:
     """Class probabilities, a :class:`Predictions` a task.
 
     Args:
         head: on the device of the samples; it is left in evaluation mode.
         samples: reduced (:func:`reduced`), with or without labels.
         tasks: those of the head.
+        average_passes: the mean of the probabilities over the plain and all augmented passes, instead of the plain
+            one's. Labels a frame are always of the plain pass, whose frames they are aligned with.
     """
     head.eval()
     found: dict[str, list[Answers]] = {task.name: [] for task in tasks}
-    for indices in batches(samples, _BATCH):
-        logits = head.classify(*samples.gather(indices))
+    for indices, batch in samples.batches(_BATCH):
+        logits = head.classify(batch).logits
+        probabilities = {task.name: logits[task.name].softmax(dim=-1) for task in tasks}
+        for number in range(1, samples.num_passes if average_passes else 1):
+            logits = head.classify(samples.gather(indices, torch.full_like(indices, number))).logits
+            for task in tasks:
+                if not task.per_frame:
+                    probabilities[task.name] += logits[task.name].softmax(dim=-1)
         for task in tasks:
-            found[task.name].append(answers(task, logits[task.name], samples, indices))
+            if average_passes and not task.per_frame:
+                probabilities[task.name] /= samples.num_passes
+            found[task.name].append(answers(task, probabilities[task.name], samples, indices))
     return [_collect(task, found[task.name], samples) for task in tasks]
 
 
@@ -88,14 +97,13 @@ def reduced(head: Head, samples: Samples) -> Samples:
 
 
 def _collect(task: Task, found: Sequence[Answers], samples: Samples) -> Predictions:
-    logits = torch.cat([answer.logits for answer in found])
     tracks = [answer.tracks.cpu() for answer in found if answer.tracks is not None]
     frames = [answer.frames.cpu() for answer in found if answer.frames is not None]
     return Predictions(
         task=task,
         sample_ids=samples.sample_ids[torch.cat([answer.samples for answer in found]).cpu().numpy()],
         labels=torch.cat([answer.labels for answer in found]).cpu().numpy(),
-        probabilities=logits.softmax(dim=1).cpu().numpy(),
+        probabilities=torch.cat([answer.logits for answer in found]).cpu().numpy(),
         video_ids=samples.video_ids[torch.cat(tracks).numpy()] if tracks else None,
         frames=torch.cat(frames).numpy() if frames else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from fouls import __version__
 from fouls.cache.store import Store
 from fouls.errors import ConfigError, RunError
 from fouls.heads.coverage import Coverage
-from fouls.heads.data import load_samples
+from fouls.heads.data import DataOptions, load_samples
 from fouls.heads.determinism import choose_device
 from fouls.heads.head import HeadConfig
+from fouls.heads.keypoints import PoseKind, keypoints_of
 from fouls.heads.losses import LossConfig
 from fouls.heads.mlp import MlpConfig
 from fouls.heads.pool import choose_pool
@@ -38,10 +40,14 @@ class RunOptions:
     head: HeadConfig = field(default_factory=MlpConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    pool: str | None = None
-    """``None``: see :func:`fouls.heads.pool.choose_pool`."""
+    pools: tuple[str, ...] = ()
+    """One for all stores, or one a store; empty: see :func:`fouls.heads.pool.choose_pool`."""
     tasks: tuple[str, ...] = ()
     """Empty: all tasks of the manifest."""
+    augmented: bool = False
+    """Every epoch takes a random augmented pass of each sample; valid is measured on the plain one."""
+    pose: PoseKind | None = None
+    """Features of the manifest's keypoints beside the stores', frame by frame."""
     train_split: str = "train"
     valid_split: str = "valid"
     device: str = "auto"
@@ -61,45 +67,65 @@ class Prepared:
     """Those to watch, likewise; empty: no early stopping."""
 
 
-def prepare(store: Store, manifest: pa.Table, options: RunOptions, *, manifest_path: str | Path) -> Prepared:
+def prepare(
+    stores: Store | Sequence[Store], manifest: pa.Table, options: RunOptions, *, manifest_path: str | Path
+) -> Prepared:
     """Read the features, join the labels, and resolve the options. Nothing is written.
 
     Args:
-        store: the features.
+        stores: the features; those of several stores are concatenated.
         manifest: a validated manifest.
         options: what was chosen.
         manifest_path: where the manifest was read from; it is noted in the run.
 
     Raises:
-        ConfigError: options that can't work, alone or with this store or manifest.
+        ConfigError: options that can't work, alone or with these stores or this manifest.
         RunError: no labelled sample with features to train on.
         StoreError: a row that is said to be done is not finite.
     """
+    stores = [stores] if isinstance(stores, Store) else list(stores)
     tasks = tasks_to_train(manifest, options.tasks)
-    pool = choose_pool(store, options.pool, wants_time_steps=options.head.wants_time_steps)
+    pools = choose_pools(stores, options)
     device = choose_device(options.device)
     splits = (options.train_split, options.valid_split)
-    samples, coverage = load_samples(store, manifest, pool=pool, tasks=tasks, splits=splits)
-    train, valid = split_samples(samples, tasks, options)
+    data_options = DataOptions(pools=pools, tasks=tasks, augmented=options.augmented, pose=options.pose)
+    data = load_samples(stores, manifest, data_options, splits=splits)
+    train, valid = split_samples(data.samples, tasks, options)
     config = RunConfig(
-        head=options.head.resolved(samples.num_steps),
+        head=options.head.resolved(data.form, tasks),
         train=options.train,
         loss=options.loss,
         tasks=tasks,
-        store=StoreReference(
-            path=str(store.path),
-            fingerprint=store.fingerprint,
-            pool=pool,
-            pool_shape=store.pools[pool],
-            spec=store.spec,
+        form=data.form,
+        stores=tuple(StoreReference.of(store, pool) for store, pool in zip(stores, pools, strict=True)),
+        manifest=ManifestReference(
+            path=str(manifest_path), fingerprint=fingerprint_of(manifest), keypoints=keypoints_of(manifest)
         ),
-        manifest=ManifestReference(path=str(manifest_path), fingerprint=fingerprint_of(manifest)),
         train_split=options.train_split,
         valid_split=options.valid_split,
+        augmented=options.augmented,
+        pose=options.pose,
         device=str(device),
         versions={"fouls": __version__, "torch": str(torch.__version__)},
     )
-    return Prepared(config=config, coverage=coverage, samples=samples, train=train, valid=valid)
+    return Prepared(config=config, coverage=data.coverage, samples=data.samples, train=train, valid=valid)
+
+
+def choose_pools(stores: Sequence[Store], options: RunOptions) -> tuple[str, ...]:
+    """The pool of each store.
+
+    Raises:
+        ConfigError: another number of pools than stores, or one that is not there or that the head can't read.
+    """
+    given = options.pools
+    if len(given) > 1 and len(given) != len(stores):
+        raise ConfigError(f"--pool is given {len(given)} times for {len(stores)} stores; once, or once each")
+    wanted = (given * len(stores))[: len(stores)] if given else (None,) * len(stores)
+    head = type(options.head)
+    return tuple(
+        choose_pool(store, pool, preferred=head.default_pools, tokens=head.reads_tokens)
+        for store, pool in zip(stores, wanted, strict=True)
+    )
 
 
 def split_samples(samples: Samples, tasks: tuple[Task, ...], options: RunOptions) -> tuple[Indices, Indices]:

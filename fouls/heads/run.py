@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import safetensors.torch
 import torch
 
 from fouls.errors import ConfigError, RunError
-from fouls.heads.frames import align_frames
+from fouls.heads.features import side_by_side
+from fouls.heads.frames import PerFrame
 from fouls.heads.head import Head
+from fouls.heads.labels import with_frames
 from fouls.heads.predictions import Predictions, predict, reduced
 from fouls.heads.run_config import RunConfig
 from fouls.heads.run_folder import CONFIG, METRICS, WEIGHTS
@@ -30,18 +33,21 @@ class Run:
     path: Path
     config: RunConfig
     head: Head
-    """With the trained weights, in evaluation mode: from x (B, V, T, D) and mask (B, V, T) to logits by task."""
+    """With the trained weights, in evaluation mode: from a :class:`~fouls.heads.batch.Batch` to logits by task."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What the head was trained for."""
         return self.config.tasks
 
-    def predict(self, features: npt.NDArray[np.floating], rows: pa.Table) -> list[Predictions]:
+    def predict(
+        self, features: npt.NDArray[np.floating] | Sequence[npt.NDArray[np.floating]], rows: pa.Table
+    ) -> list[Predictions]:
         """Class probabilities for features from anywhere, such as a new video.
 
         Args:
-            features: (R, …): ``config.store.pool`` of rows made with ``config.store.spec``, float16 or float32.
+            features: (R, …): ``config.stores[0].pool`` of rows made with ``config.stores[0].spec``, float16 or
+                float32; where the run has several stores, one array for each, of the same rows.
             rows: the R rows, with the columns ``sample_id, video_id, view, clip, crop, frame_indices, start_frame,
                 stop_frame`` of a store's row index.
 
@@ -49,31 +55,36 @@ class Run:
             One :class:`Predictions` a task, with the samples in the order in which they first stand in ``rows``.
 
         Raises:
-            RunError: the features have another shape than the head was trained on.
+            RunError: the features have another shape than the head was trained on, or the head needs a pose, which
+                only a manifest has.
         """
-        shape = self.config.store.pool_shape
-        if features.shape[1:] != shape:
-            raise RunError(f"features have shape {features.shape[1:]} a row; {self.path} was trained on {shape}")
-        values = np.ascontiguousarray(features.reshape(len(features), -1, shape[-1]))
-        samples = samples_from_rows(values, rows, clips_are_steps=self.config.store.clips_are_steps)
+        if self.config.pose is not None:
+            raise RunError(f"{self.path} reads the pose of a manifest's keypoints: `fouls evaluate` predicts with it")
+        parts = [features] if isinstance(features, np.ndarray) else list(features)
+        shapes = [part.shape[1:] for part in parts]
+        wanted = [store.pool_shape for store in self.config.stores]
+        if shapes != wanted:
+            raise RunError(f"features have shape {_shapes(shapes)} a row; {self.path} was trained on {_shapes(wanted)}")
+        steps = [np.ascontiguousarray(part.reshape(len(part), -1, part.shape[-1])) for part in parts]
+        values = side_by_side(steps, [store.path for store in self.config.stores])
+        samples = samples_from_rows(values, rows, clips_are_steps=self.config.stores[0].clips_are_steps)
         return self.predict_samples(_without_labels(samples, rows, self.tasks))
 
-    def predict_samples(self, samples: Samples) -> list[Predictions]:
-        """Class probabilities for samples, a :class:`Predictions` a task."""
+    def predict_samples(self, samples: Samples, *, average_passes: bool = False) -> list[Predictions]:
+        """Class probabilities for samples; see :func:`fouls.heads.predictions.predict`."""
         samples = samples.to(next(self.head.parameters()).device)
-        return predict(self.head, reduced(self.head, samples), self.tasks)
+        return predict(self.head, reduced(self.head, samples), self.tasks, average_passes=average_passes)
+
+
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
 
 
 def _without_labels(samples: Samples, rows: pa.Table, tasks: tuple[Task, ...]) -> Samples:
-    frames = None
-    if any(task.per_frame for task in tasks):
-        frames = align_frames(rows, samples.clips.numpy(), samples.values.shape[1])
     nothing = torch.full((len(samples),), -1)
-    return dataclasses.replace(
-        samples,
-        labels={task.name: nothing for task in tasks if not task.per_frame},
-        frame_labels={task.name: frames for task in tasks if frames is not None and task.per_frame},
-    )
+    samples = dataclasses.replace(samples, labels={task.name: nothing for task in tasks if not task.per_frame})
+    no_lists: list[PerFrame] = [None] * len(samples.video_ids)
+    return with_frames(samples, rows, {task.name: no_lists for task in tasks if task.per_frame})
 
 
 def load_run(path: str | Path, device: torch.device | None = None) -> Run:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from fouls.cache.spec import Spec
+from fouls.cache.store import Store
+from fouls.heads.batch import InputForm
+from fouls.heads.data import STEPS_IN_TIME, DataOptions
 from fouls.heads.head import Head, HeadConfig
+from fouls.heads.keypoints import PoseKind
 from fouls.heads.losses import LossConfig
 from fouls.heads.registry import head_name, make_head_config
 from fouls.heads.tasks import Task
@@ -29,7 +34,18 @@ class StoreReference:
     @property
     def clips_are_steps(self) -> bool:
         """Whether the clips of a video are time steps of one track."""
-        return self.spec.sampling.kind in ("dense", "stream")
+        return self.spec.sampling.kind in STEPS_IN_TIME
+
+    @classmethod
+    def of(cls, store: Store, pool: str) -> Self:
+        """The reference to a pool of a store."""
+        return cls(
+            path=str(store.path),
+            fingerprint=store.fingerprint,
+            pool=pool,
+            pool_shape=store.pools[pool],
+            spec=store.spec,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +54,8 @@ class ManifestReference:
 
     path: str
     fingerprint: str
+    keypoints: tuple[str, ...] = ()
+    """Names, in their order; empty where the manifest has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +66,13 @@ class RunConfig:
     train: TrainConfig
     loss: LossConfig
     tasks: tuple[Task, ...]
-    store: StoreReference
+    form: InputForm
+    stores: tuple[StoreReference, ...]
     manifest: ManifestReference
     train_split: str
     valid_split: str
+    augmented: bool
+    pose: PoseKind | None
     device: str
     versions: dict[str, str]
     """Of fouls and torch."""
@@ -60,7 +81,8 @@ class RunConfig:
         """The config as indented JSON."""
         plain = dataclasses.asdict(self)
         plain["head"] = {"name": head_name(self.head), **plain["head"]}
-        plain["store"]["spec"] = self.store.spec.to_dict()
+        for store, reference in zip(plain["stores"], self.stores, strict=True):
+            store["spec"] = reference.spec.to_dict()
         return (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()
 
     @classmethod
@@ -71,18 +93,39 @@ class RunConfig:
             ValueError, KeyError, TypeError, ConfigError: not such a config.
         """
         plain: dict[str, Any] = json.loads(data)
-        head, store = dict(plain["head"]), dict(plain["store"])
-        store |= {"spec": Spec.from_dict(store["spec"]), "pool_shape": tuple(store["pool_shape"])}
+        head, form, manifest = dict(plain["head"]), dict(plain["form"]), dict(plain["manifest"])
+        form |= {"widths": tuple(form["widths"]), "grid": None if form["grid"] is None else tuple(form["grid"])}
+        manifest |= {"keypoints": tuple(manifest["keypoints"])}
         plain |= {
             "head": make_head_config(head.pop("name"), head),
             "train": TrainConfig(**plain["train"]),
             "loss": LossConfig(**plain["loss"]),
             "tasks": tuple(Task(**{**task, "classes": tuple(task["classes"])}) for task in plain["tasks"]),
-            "store": StoreReference(**store),
-            "manifest": ManifestReference(**plain["manifest"]),
+            "form": InputForm(**form),
+            "stores": tuple(_store_reference(store) for store in plain["stores"]),
+            "manifest": ManifestReference(**manifest),
         }
         return cls(**plain)
 
     def build_head(self) -> Head:
         """The head with fresh weights."""
-        return self.head.build(self.store.pool_shape[-1], self.tasks)
+        return self.head.build(self.form, self.tasks)
+
+    @property
+    def features_name(self) -> str:
+        """What the stores are called, for the names of runs: ``videomae``, ``videomae+mvit``."""
+        return "+".join(Path(store.path).resolve().name for store in self.stores)
+
+    def data_options(self) -> DataOptions:
+        """What is to be read for this run."""
+        return DataOptions(
+            pools=tuple(store.pool for store in self.stores),
+            tasks=self.tasks,
+            augmented=self.augmented,
+            pose=self.pose,
+        )
+
+
+def _store_reference(plain: dict[str, Any]) -> StoreReference:
+    typed = {"spec": Spec.from_dict(plain["spec"]), "pool_shape": tuple(plain["pool_shape"])}
+    return StoreReference(**(plain | typed))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fouls.heads.batch import HeadOutput
 from fouls.heads.head import Head
 from fouls.heads.losses import MISSING, masked_cross_entropy
 from fouls.heads.metrics import balanced_accuracy, confusion_matrix
@@ -41,20 +41,21 @@ class Tally:
         self.predictions: dict[str, list[Tensor]] = {task.name: [] for task in objective.tasks}
         self.labels: dict[str, list[Tensor]] = {task.name: [] for task in objective.tasks}
 
-    def add(self, logits: dict[str, Tensor], samples: Samples, indices: Tensor) -> Tensor:
+    def add(self, output: HeadOutput, samples: Samples, indices: Tensor, passes: Tensor | None = None) -> Tensor:
         """Count a batch in.
 
         Args:
-            logits: what the head gives for the batch.
+            output: what the head gives for the batch.
             samples: where the labels are.
             indices: (B,) the batch.
+            passes: (B,) the pass of each; ``None``: the plain one.
 
         Returns:
             Its loss, a scalar with gradient.
         """
         total = torch.zeros((), device=indices.device)
         for task in self.objective.tasks:
-            answer = answers(task, logits[task.name], samples, indices)
+            answer = answers(task, output.logits[task.name], samples, indices, passes)
             weights, smoothing = self.objective.weights[task.name], self.objective.label_smoothing
             total = total + masked_cross_entropy(answer.logits, answer.labels, weights, smoothing)
             self.predictions[task.name].append(answer.logits.detach().argmax(dim=1))
@@ -83,11 +84,6 @@ def measure(head: Head, samples: Samples, objective: Objective) -> Tally:
     """Loss and accuracies of reduced samples, without dropout."""
     head.eval()
     tally = Tally(objective)
-    for indices in batches(samples, _EVALUATION_BATCH):
-        tally.add(head.classify(*samples.gather(indices)), samples, indices)
+    for indices, batch in samples.batches(_EVALUATION_BATCH):
+        tally.add(head.classify(batch), samples, indices)
     return tally
-
-
-def batches(samples: Samples, batch_size: int) -> Sequence[Tensor]:
-    """The indices of all samples, in order, in batches."""
-    return torch.split(torch.arange(len(samples), device=samples.tracks.device), batch_size)

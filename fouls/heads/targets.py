@@ -28,7 +28,7 @@ class Answers:
     """(N,) native frame, for frames."""
 
 
-def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor) -> Answers:
+def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor, passes: Tensor | None = None) -> Answers:
     """Match a head's output with the labels of a batch.
 
     Args:
@@ -36,27 +36,47 @@ def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor) -> An
         logits: (B, classes), or (B, V, T, classes) for a task with a label a frame.
         samples: where the labels are.
         indices: (B,) the samples of the batch.
+        passes: (B,) the pass of each; ``None``: the plain one.
     """
     if not task.per_frame:
         return Answers(logits=logits, labels=samples.labels[task.name][indices], samples=indices)
-    of_tracks = samples.frame_labels[task.name]
-    tracks = samples.tracks[indices]  # (B, V)
-    steps = of_tracks.steps[tracks.clamp(min=0)].masked_fill(tracks[..., None] < 0, -1)  # (B, V, F)
-    sample, view, frame = torch.nonzero(steps >= 0, as_tuple=True)
-    track = tracks[sample, view]
+    sample, view, place, step = frame_places(samples, indices, passes)
+    assert samples.frames is not None
+    track = samples.tracks[indices[sample], view]
     return Answers(
-        logits=logits[sample, view, steps[sample, view, frame]],
-        labels=of_tracks.labels[track, frame],
+        logits=logits[sample, view, step],
+        labels=samples.frame_labels[task.name][track, place],
         samples=indices[sample],
         tracks=track,
-        frames=frame,
+        frames=samples.frames.first[track] + place,
     )
+
+
+def frame_places(
+    samples: Samples, indices: Tensor, passes: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where the frames of a batch are.
+
+    Args:
+        samples: with frames.
+        indices: (B,) the samples of the batch.
+        passes: (B,) the pass of each; ``None``: the plain one.
+
+    Returns:
+        For each of N frames the sample in the batch, the view, the place among the track's frames, and the time step
+        of the head's output that answers for it; (N,) each.
+    """
+    assert samples.frames is not None
+    tracks = samples.tracks[indices]  # (B, V)
+    steps = samples.frames.steps_of(tracks, None if passes is None else passes[:, None].expand_as(tracks))  # (B, V, F)
+    sample, view, place = torch.nonzero(steps >= 0, as_tuple=True)
+    return sample, view, place, place if samples.pose is not None else steps[sample, view, place]
 
 
 def label_counts(task: Task, samples: Samples) -> Tensor:
     """How many labels of each class there are in some samples, (classes,) int64."""
     if task.per_frame:
-        labels = samples.frame_labels[task.name].labels[samples.tracks[samples.tracks >= 0]]
+        labels = samples.frame_labels[task.name][samples.tracks[samples.tracks >= 0]]
     else:
         labels = samples.labels[task.name]
     return torch.bincount(labels[labels != MISSING].cpu(), minlength=len(task.classes))
@@ -67,7 +87,7 @@ def has_label(tasks: tuple[Task, ...], samples: Samples) -> Tensor:
     labelled = torch.zeros(len(samples), dtype=torch.bool, device=samples.tracks.device)
     for task in tasks:
         if task.per_frame:
-            tracks = (samples.frame_labels[task.name].labels != MISSING).any(dim=1)  # (U,)
+            tracks = (samples.frame_labels[task.name] != MISSING).any(dim=1)  # (U,)
             labelled |= (tracks[samples.tracks.clamp(min=0)] & (samples.tracks >= 0)).any(dim=1)
         else:
             labelled |= samples.labels[task.name] != MISSING

@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fouls.errors import ConfigError
-from fouls.heads.head import Head, HeadConfig, MultiTaskHead, check_range
+from fouls.heads.batch import InputForm
+from fouls.heads.head import Head, PoolingHeadConfig, check_range
+from fouls.heads.multi_task import MultiTaskHead
 from fouls.heads.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class TcnConfig(HeadConfig):
+class TcnConfig(PoolingHeadConfig):
     """Options of ``tcn``."""
 
-    wants_time_steps: ClassVar[bool] = True
+    default_pools: ClassVar[tuple[str, ...]] = ("temporal",)
 
     hidden: int = 128
     """Feature maps of every block."""
@@ -36,6 +38,8 @@ class TcnConfig(HeadConfig):
     """Groups of GroupNorm; a divisor of ``hidden``."""
     dropout: float = 0.3
     """In every block, and before the outputs."""
+    keypoints: bool = False
+    """Regress the manifest's keypoints at every step, beside the tasks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,27 +51,30 @@ class TcnConfig(HeadConfig):
         if self.num_groups < 1 or self.hidden % self.num_groups:
             raise ConfigError(f"hidden is {self.hidden}; it must be a multiple of the {self.num_groups} norm groups")
 
-    def resolved(self, num_steps: int) -> Self:
-        """The config for inputs of T steps: the mean over time, after the blocks, unless said otherwise.
+    def resolved(self, form: InputForm, tasks: Sequence[Task]) -> Self:
+        """The config for inputs of a form: the mean over time, after the blocks, unless said otherwise.
 
         Raises:
-            ConfigError: there is one step only.
+            ConfigError: there is one step only, or keypoints are to be regressed that the manifest does not have.
         """
-        if num_steps < 2:
+        if self.keypoints and not form.num_keypoints:
+            raise ConfigError("keypoints are to be regressed, but the manifest has none (column frame_keypoints)")
+        if form.num_steps < 2:
             raise ConfigError(
                 "head 'tcn' convolves over time, but these features have one time step a track: take a pool with "
                 "several (`fouls extract --pool temporal`, or --sampling dense), or --head mlp"
             )
         return dataclasses.replace(self, time_pooling=self.time_pooling or "mean")
 
-    def build(self, dim: int, tasks: Sequence[Task]) -> Head:
+    def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
         return MultiTaskHead(
             self,
-            dim,
+            form,
             tasks,
             trunk=lambda width: (Tcn(width, self), self.hidden),
             time_first=False,
             dropout=self.dropout,
+            keypoints=self.keypoints,
         )
 
 

@@ -102,12 +102,14 @@ def fit(
     for epoch in range(1, config.epochs + 1):
         head.train()
         tally = Tally(objective)
-        order = torch.randperm(len(train), generator=generator).to(train.tracks.device)
+        order = torch.randperm(len(train), generator=generator).to(train.device)
+        drawn = draw_passes(train, generator)
         for indices in torch.split(order, config.batch_size):
+            passes = None if drawn is None else drawn[indices]
             lr = config.lr * schedule(step, warmup_steps, total_steps)
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            batch_loss = tally.add(head.classify(*train.gather(indices)), train, indices)
+            batch_loss = tally.add(head.classify(train.gather(indices, passes)), train, indices, passes)
             optimiser.zero_grad()
             batch_loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(head.parameters(), config.clip_norm)
@@ -157,6 +159,13 @@ def make_objective(train: Samples, tasks: Sequence[Task], loss: LossConfig) -> O
         of_classes = class_weights(counts, loss.class_weights, loss.max_class_weight)
         weights[task.name] = of_classes.to(train.tracks.device)
     return Objective(tasks=tuple(tasks), weights=weights, label_smoothing=loss.label_smoothing)
+
+
+def draw_passes(train: Samples, generator: torch.Generator) -> Tensor | None:
+    """An augmented pass for each sample, (S,), drawn evenly; ``None`` where there is only the plain one."""
+    if train.num_passes == 1:
+        return None
+    return torch.randint(1, train.num_passes, (len(train),), generator=generator).to(train.device)
 
 
 def schedule(step: int, warmup_steps: float, total_steps: int) -> float:

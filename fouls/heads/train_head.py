@@ -78,7 +78,7 @@ def train_head(
     """
     config = prepared.config
     device = torch.device(config.device)
-    default = f"{Path(config.store.path).resolve().name}-{head_name(config.head)}"
+    default = f"{config.features_name}-{head_name(config.head)}"
     folder = create_folder(Path(out), name, default, overwrite=overwrite)
     write_atomically(folder / CONFIG, config.to_json())
     with SummaryWriter(str(folder)) as events, deterministic(config.train.seed, device):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import zarr
 
 from fouls.cache.spec import SamplingSpec
+from fouls.cache.store import Store
 from fouls.errors import ConfigError, ManifestError, RunError, StoreError
-from fouls.heads.data import load_samples
+from fouls.heads.data import DataOptions, load_samples
 from fouls.heads.pool import choose_pool
 from fouls.heads.tasks import Task, tasks_to_train
 from tests.heads.worlds import Clip, Video, make_manifest, make_store
@@ -32,8 +35,15 @@ def video(video_id: str, value: float, *, status: str = "done", **fields: Any) -
 
 def load(folder: Path, videos: list[Video], **options: Any) -> Any:
     manifest = make_manifest(videos, TASKS)
-    chosen: dict[str, Any] = {"pool": "mean", "tasks": tasks_to_train(manifest), "splits": ["train"]}
-    return load_samples(make_store(folder / "store", videos), manifest, **{**chosen, **options})
+    return read(make_store(folder / "store", videos), manifest, tasks_to_train(manifest), **options)
+
+
+def read(store: Store, manifest: pa.Table, tasks: Sequence[Task], pool: str = "mean", **options: Any) -> Any:
+    """Samples and coverage."""
+    data = load_samples(
+        [store], manifest, DataOptions(pools=(pool,), tasks=tuple(tasks)), **{"splits": ["train"], **options}
+    )
+    return data.samples, data.coverage
 
 
 def test_views_and_labels_are_joined_on_the_video(tmp_path: Path) -> None:
@@ -48,7 +58,8 @@ def test_views_and_labels_are_joined_on_the_video(tmp_path: Path) -> None:
     assert list(samples.sample_ids) == ["b", "a", "c"]
     assert samples.labels["action"].tolist() == [2, 0, -1]
     assert samples.labels["foul"].tolist() == [-1, 1, -1]
-    x, mask = samples.gather(torch.arange(3))
+    batch = samples.gather(torch.arange(3))
+    x, mask = batch.x, batch.mask
     assert x[..., 0, 0].tolist()[1] == [3, 2]  # view 0, then view 1
     assert mask[..., 0].tolist() == [[True, False], [True, True], [True, False]]
     assert (coverage.labelled, coverage.missing, coverage.partial) == (2, 0, 0)
@@ -69,9 +80,7 @@ def test_missing_features_are_counted_with_their_reasons(tmp_path: Path) -> None
     ]
     store = make_store(tmp_path / "store", videos)
     manifest = make_manifest([*videos, video("new", 9, labels=labels)], TASKS)
-    samples, coverage = load_samples(
-        store, manifest, pool="mean", tasks=tasks_to_train(manifest, ["action"]), splits=["train"]
-    )
+    samples, coverage = read(store, manifest, tasks_to_train(manifest, ["action"]))
     assert list(samples.sample_ids) == ["good", "half", "gone"]
     assert (coverage.labelled, coverage.missing, coverage.partial) == (7, 4, 1)
     assert coverage.reasons == {
@@ -108,7 +117,7 @@ def test_a_done_row_that_is_not_finite_is_named(tmp_path: Path) -> None:
     zarr.open_group(store.path, mode="r+")["mean"][9, 2] = np.nan
     manifest = make_manifest(videos, TASKS)
     with pytest.raises(StoreError, match=r"row 9 \(video_id 'v9'\) of pool 'mean' .*`fouls verify"):
-        load_samples(store, manifest, pool="mean", tasks=tasks_to_train(manifest, ["action"]), splits=["train"])
+        read(store, manifest, tasks_to_train(manifest, ["action"]))
 
 
 def test_views_that_contradict_each_other_are_named(tmp_path: Path) -> None:
@@ -129,8 +138,9 @@ def test_temporal_rows_are_steps_and_dense_clips_follow_each_other(tmp_path: Pat
     dense = SamplingSpec(kind="dense", num_frames=16, frame_stride=1, hop=16)
     manifest = make_manifest(videos, TASKS)
     store = make_store(tmp_path / "dense", videos, sampling=dense)
-    samples, _ = load_samples(store, manifest, pool="temporal", tasks=tasks_to_train(manifest), splits=["train"])
-    x, mask = samples.gather(torch.tensor([0]))
+    samples, _ = read(store, manifest, tasks_to_train(manifest), "temporal")
+    batch = samples.gather(torch.tensor([0]))
+    x, mask = batch.x, batch.mask
     assert x[0, 0, :, 0].tolist() == [0, 0.5, 20, 20.5]  # clip 0, then clip 2
     assert mask.all()
 
@@ -162,16 +172,16 @@ def test_frame_labels_meet_their_steps(tmp_path: Path) -> None:
     store = make_store(
         tmp_path / "store", videos, sampling=SamplingSpec(kind="dense", num_frames=16, frame_stride=1, hop=16)
     )
-    samples, coverage = load_samples(store, manifest, pool="temporal", tasks=[task], splits=["train"])
+    samples, coverage = read(store, manifest, [task], "temporal")
     assert (coverage.labelled, coverage.missing) == (2, 0)
-    frames = samples.frame_labels["behaviour"]
-    x, _ = samples.gather(torch.arange(3))
+    frame_labels, frame_steps = samples.frame_labels["behaviour"], samples.frames.steps[0]
+    x = samples.gather(torch.arange(3)).x
     seen = x[:, 0].reshape(3, 16, 3, 2)[..., 0].argmax(dim=-1)  # (videos, steps): the class in the features
     for number in (1, 2):
-        labels, steps = frames.labels[number], frames.steps[number]
+        labels, steps = frame_labels[number], frame_steps[number]
         assert labels[:2].tolist() == [-1, -1]
         assert torch.equal(seen[number][steps][2:], labels[2:])
-    assert (frames.labels[0] == -1).all()
+    assert (frame_labels[0] == -1).all()
 
 
 @pytest.mark.parametrize(
@@ -179,18 +189,18 @@ def test_frame_labels_meet_their_steps(tmp_path: Path) -> None:
     [
         ({"mean": (4,)}, None, {}, "mean"),
         ({"mean": (4,), "temporal": (2, 4)}, None, {}, "mean"),
-        ({"mean": (4,), "temporal": (2, 4)}, None, {"wants_time_steps": True}, "temporal"),
+        ({"mean": (4,), "temporal": (2, 4)}, None, {"preferred": ["temporal"]}, "temporal"),
         ({"mean": (4,), "cls": (4,)}, None, {}, "mean"),
         ({"fc_norm": (4,)}, None, {}, "fc_norm"),
         ({"tokens": (6, 4), "mean": (4,)}, None, {}, "mean"),
         ({"mean": (4,), "temporal": (2, 4)}, "temporal", {}, "temporal"),
         ({"fc_norm": (4,), "other": (4,)}, None, {}, "has several pools: choose one with --pool: fc_norm, other"),
         ({"mean": (4,)}, "cls", {}, "pool 'cls' is not in"),
-        ({"tokens": (6, 4), "mean": (4,)}, "tokens", {}, r"pool 'tokens' \(6 × 4\) has no time axis .*readable: mean"),
+        ({"tokens": (6, 4), "mean": (4,)}, "tokens", {}, "pool 'tokens' has steps in space, .*readable: mean"),
     ],
 )
 def test_choice_of_the_pool(
-    tmp_path: Path, shapes: dict[str, tuple[int, ...]], asked: str | None, options: dict[str, bool], chosen: str
+    tmp_path: Path, shapes: dict[str, tuple[int, ...]], asked: str | None, options: dict[str, Any], chosen: str
 ) -> None:
     clip = Clip(features={pool: np.zeros(shape) for pool, shape in shapes.items()})
     store = make_store(tmp_path / "store", [Video(video_id="a", clips=[clip])])
@@ -212,7 +222,7 @@ def test_overlapping_views_cannot_label_frames(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", videos, sampling=SamplingSpec(kind="views", num_frames=16, frame_stride=4))
     task = Task(name="behaviour", classes=("rest", "walk"), per_frame=True)
     with pytest.raises(ConfigError, match="is 'views', whose clips overlap"):
-        load_samples(store, make_manifest(videos, TASKS), pool="mean", tasks=[task], splits=["train"])
+        read(store, make_manifest(videos, TASKS), [task])
 
 
 def test_tasks_are_narrowed_by_name() -> None:

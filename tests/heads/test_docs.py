@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fouls.heads import registry
+from fouls.heads.batch import Batch, InputForm
 from fouls.heads.run import load_run
 from fouls.heads.tasks import Task
 from tests.heads.worlds import blobs, write_world
@@ -34,10 +35,13 @@ def test_the_head_that_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "gru_head.py").write_text(BLOCKS[1])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(registry.HEADS, "gru", importlib.import_module("gru_head").GruConfig)
-    head = registry.make_head_config("gru", {"hidden": 8}).resolved(5).build(4, [Task(name="a", classes=("x", "y"))])
+    form, tasks = InputForm(widths=(4,), num_steps=5), [Task(name="a", classes=("x", "y"))]
+    head = registry.make_head_config("gru", {"hidden": 8}).resolved(form, tasks).build(form, tasks)
     x = torch.randn(3, 2, 5, 4)
     mask = (torch.arange(5) < torch.tensor([5, 3, 1])[:, None])[:, None, :].expand(3, 2, 5)
     head.eval()
-    clean = head(x, mask)["a"]
+    kinds = torch.zeros(3, 2, dtype=torch.int64)
+    clean = head(Batch(x=x, mask=mask, view_kinds=kinds)).logits["a"]
     assert clean.shape == (3, 2)
-    torch.testing.assert_close(head(x.masked_fill(~mask[..., None], torch.nan), mask)["a"], clean)
+    dirty = Batch(x=x.masked_fill(~mask[..., None], torch.nan), mask=mask, view_kinds=kinds)
+    torch.testing.assert_close(head(dirty).logits["a"], clean)

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from fouls.errors import ConfigError
+from fouls.heads.batch import Batch, InputForm
+from fouls.heads.head import Head
 from fouls.heads.registry import HEADS, head_name, make_head_config
 from fouls.heads.tasks import Task
 from fouls.heads.tcn import MaskedGroupNorm, TcnConfig
@@ -26,9 +28,19 @@ def batch(steps: int = 6, views: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return x, has_view[..., None] & has_step[:, None, :]
 
 
+def as_batch(x: torch.Tensor, mask: torch.Tensor) -> Batch:
+    """A batch whose views are live and replays in turn."""
+    return Batch(x=x, mask=mask, view_kinds=(torch.arange(x.shape[1]) % 2).expand(x.shape[:2]))
+
+
 def build(name: str, tasks: tuple[Task, ...], **options: Any) -> Any:
     torch.manual_seed(0)
-    return make_head_config(name, {**SMALL[name], **options}).resolved(6).build(5, tasks).eval()
+    form = InputForm(widths=(5,), num_steps=6)
+    return make_head_config(name, {**SMALL[name], **options}).resolved(form, tasks).build(form, tasks).eval()
+
+
+def logits_of(head: Head, x: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    return head(as_batch(x, mask)).logits
 
 
 @pytest.mark.parametrize("tasks", [(SAMPLE, DOTTED), (FRAME,), (SAMPLE, FRAME)], ids=["sample", "frame", "both"])
@@ -37,15 +49,17 @@ def build(name: str, tasks: tuple[Task, ...], **options: Any) -> Any:
 def test_padding_never_changes_a_result(name: str, view_pooling: str, tasks: tuple[Task, ...]) -> None:
     head = build(name, tasks, view_pooling=view_pooling)
     x, mask = batch()
-    clean = head(x.masked_fill(~mask[..., None], 0.0), mask)
+    clean = logits_of(head, x.masked_fill(~mask[..., None], 0.0), mask)
     for garbage in (1e6, torch.nan, torch.inf):
-        dirty = head(x.masked_fill(~mask[..., None], garbage), mask)
+        dirty = logits_of(head, x.masked_fill(~mask[..., None], garbage), mask)
         for task in tasks:
             there = mask if task.per_frame else torch.ones(4, dtype=torch.bool)
             torch.testing.assert_close(dirty[task.name][there], clean[task.name][there], rtol=0, atol=0)
     more_x, more_mask = torch.nn.functional.pad(x, (0, 0, 0, 3, 0, 2)), torch.nn.functional.pad(mask, (0, 3, 0, 2))
-    longer = head(more_x, more_mask)
-    alone = [head(x[i : i + 1, : mask[i].any(1).sum(), : mask[i].sum(1).max()], _own(mask, i)) for i in range(4)]
+    longer = logits_of(head, more_x, more_mask)
+    alone = [
+        logits_of(head, x[i : i + 1, : mask[i].any(1).sum(), : mask[i].sum(1).max()], _own(mask, i)) for i in range(4)
+    ]
     for task in tasks:
         if task.per_frame:
             torch.testing.assert_close(longer[task.name][more_mask], clean[task.name][mask])
@@ -65,7 +79,7 @@ def _own(mask: torch.Tensor, sample: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", HEADS)
 def test_shapes(name: str) -> None:
     x, mask = batch()
-    logits = build(name, (SAMPLE, DOTTED, FRAME))(x, mask)
+    logits = logits_of(build(name, (SAMPLE, DOTTED, FRAME)), x, mask)
     assert {task: tuple(values.shape) for task, values in logits.items()} == {
         "action": (4, 3),
         "keys.0": (4, 2),
@@ -77,7 +91,7 @@ def test_shapes(name: str) -> None:
 def test_gradients_are_finite_in_every_parameter(name: str) -> None:
     head = build(name, (SAMPLE,), view_pooling="attention").train()
     x, mask = batch()
-    head(x, mask)["action"].square().sum().backward()
+    logits_of(head, x, mask)["action"].square().sum().backward()
     gradients = {key: parameter.grad for key, parameter in head.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values()), gradients
 
@@ -87,7 +101,7 @@ def test_a_linear_head_is_a_linear_layer_on_the_mean_view() -> None:
     x, mask = batch()
     output = head.outputs["task:action"]
     views = [x[2, view, :4].mean(0) for view in range(3)]
-    torch.testing.assert_close(head(x, mask)["action"][2], output(torch.stack(views).mean(0)))
+    torch.testing.assert_close(logits_of(head, x, mask)["action"][2], output(torch.stack(views).mean(0)))
 
 
 def test_tcn_sees_the_order_of_the_steps_and_mlp_does_not() -> None:
@@ -95,7 +109,8 @@ def test_tcn_sees_the_order_of_the_steps_and_mlp_does_not() -> None:
     mask = torch.ones(4, 3, 6, dtype=torch.bool)
     for name, sees in (("mlp", False), ("tcn", True)):
         head = build(name, (SAMPLE,))
-        same = torch.allclose(head(x, mask)["action"], head(x.flip(2), mask)["action"], atol=1e-5)
+        forwards, backwards = logits_of(head, x, mask)["action"], logits_of(head, x.flip(2), mask)["action"]
+        same = torch.allclose(forwards, backwards, atol=1e-5)
         assert same is not sees
 
 
@@ -108,10 +123,11 @@ def test_group_norm_without_padding_is_torchs() -> None:
 
 
 def test_time_pooling_is_resolved_by_the_number_of_steps() -> None:
-    assert make_head_config("mlp", {}).resolved(8).time_pooling == "mean_std"
-    assert make_head_config("mlp", {}).resolved(1).time_pooling == "mean"
-    assert make_head_config("linear", {"time_pooling": "max"}).resolved(8).time_pooling == "max"
-    assert make_head_config("tcn", {}).resolved(8).time_pooling == "mean"
+    one, eight = InputForm(widths=(5,)), InputForm(widths=(5,), num_steps=8)
+    assert make_head_config("mlp", {}).resolved(eight, (SAMPLE,)).time_pooling == "mean_std"
+    assert make_head_config("mlp", {}).resolved(one, (SAMPLE,)).time_pooling == "mean"
+    assert make_head_config("linear", {"time_pooling": "max"}).resolved(eight, (SAMPLE,)).time_pooling == "max"
+    assert make_head_config("tcn", {}).resolved(eight, (SAMPLE,)).time_pooling == "mean"
     assert [head_name(make_head_config(name, {})) for name in HEADS] == list(HEADS)
 
 
@@ -136,4 +152,4 @@ def test_options_that_cannot_work(name: str, options: dict[str, Any], message: s
 
 def test_tcn_needs_time() -> None:
     with pytest.raises(ConfigError, match="one time step a track"):
-        TcnConfig().resolved(1)
+        TcnConfig().resolved(InputForm(widths=(5,)), (SAMPLE,))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fouls.heads.pooling import Standardise, TimePooling, ViewPool, pool_time
+from fouls.heads.inputs import Standardise
+from fouls.heads.pooling import TimePooling, ViewPool, pool_time
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fouls.cache.store import open_store
 from fouls.errors import ConfigError, RunError
+from fouls.heads.batch import Batch
 from fouls.heads.head import Head
 from fouls.heads.prepare import RunOptions, prepare
 from fouls.heads.registry import make_head_config
@@ -94,7 +95,7 @@ def test_a_run_loads_as_it_was(trained: Trained) -> None:
 def test_a_loaded_run_predicts_from_bare_features(trained: Trained) -> None:
     """What predicting on a new video needs: features, their rows, and nothing of the store or the manifest."""
     run = load_run(trained.run.path)
-    store = open_store(run.config.store.path)
+    store = open_store(run.config.stores[0].path)
     rows = store.rows()
     results = run.predict(store["temporal"][:].astype(np.float32), rows)  # type: ignore[union-attr]
     expected = pq.read_table(run.path / "predictions.parquet").to_pylist()
@@ -186,5 +187,11 @@ def test_names(tmp_path: Path) -> None:
 def test_heads_are_modules_that_need_nothing_else(trained: Trained) -> None:
     run = load_run(trained.run.path)
     assert isinstance(run.head, Head)
-    logits = run.head(torch.zeros(2, 3, 4, 12), torch.ones(2, 3, 4, dtype=torch.bool))
+    logits = run.head(
+        Batch(
+            x=torch.zeros(2, 3, 4, 12),
+            mask=torch.ones(2, 3, 4, dtype=torch.bool),
+            view_kinds=torch.zeros(2, 3, dtype=torch.int64),
+        )
+    ).logits
     assert {task: tuple(values.shape) for task, values in logits.items()} == {"look": (2, 3), "move": (2, 3)}

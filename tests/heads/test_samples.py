@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from fouls.heads.samples import group_rows, pad_groups, samples_from_rows
+from fouls.heads.grouping import group_rows, pad_groups
+from fouls.heads.samples import samples_from_rows
 
 
 def rows_of(*keys: tuple[str, str, int, int, int]) -> pa.Table:
@@ -23,17 +24,17 @@ def test_pad_groups() -> None:
 def test_views_in_any_order_become_tracks_of_their_sample() -> None:
     rows = rows_of(("b", "b/1", 1, 0, 0), ("a", "a/0", 0, 0, 0), ("b", "b/0", 0, 0, 0))
     grouping = group_rows(rows, clips_are_steps=False)
-    np.testing.assert_array_equal(grouping.clips, [[2], [0], [1]])  # b in view 0, b in view 1, a
+    np.testing.assert_array_equal(grouping.clips, [[[2], [0], [1]]])  # b in view 0, b in view 1, a
     np.testing.assert_array_equal(grouping.tracks, [[0, 1], [2, -1]])  # b stands first in the table
 
 
 def test_clips_and_crops_are_tracks_unless_clips_are_steps() -> None:
     rows = rows_of(*(("a", "a/0", 0, clip, crop) for clip in (1, 0, 2) for crop in (0, 1)))
     separate = group_rows(rows, clips_are_steps=False)
-    assert separate.clips.shape == (6, 1)
+    assert separate.clips.shape == (1, 6, 1)
     np.testing.assert_array_equal(separate.tracks, [[0, 1, 2, 3, 4, 5]])
     in_time = group_rows(rows, clips_are_steps=True)
-    np.testing.assert_array_equal(in_time.clips, [[2, 0, 4], [3, 1, 5]])  # a track a crop, clips 0 1 2
+    np.testing.assert_array_equal(in_time.clips, [[[2, 0, 4], [3, 1, 5]]])  # a track a crop, clips 0 1 2
     np.testing.assert_array_equal(in_time.tracks, [[0, 1]])
 
 
@@ -41,7 +42,8 @@ def test_gather_pads_and_masks() -> None:
     rows = rows_of(("a", "a/0", 0, 0, 0), ("a", "a/0", 0, 1, 0), ("a", "a/1", 1, 0, 0), ("b", "b/0", 0, 0, 0))
     values = np.arange(4 * 2 * 3, dtype=np.float16).reshape(4, 2, 3)  # two steps a clip
     samples = samples_from_rows(values, rows, clips_are_steps=True)
-    x, mask = samples.gather(torch.tensor([1, 0]))
+    batch = samples.gather(torch.tensor([1, 0]))
+    x, mask = batch.x, batch.mask
     assert x.shape == (2, 2, 4, 3)
     assert x.dtype == torch.float32
     expected = [[[1, 1, 0, 0], [0, 0, 0, 0]], [[1, 1, 1, 1], [1, 1, 0, 0]]]
@@ -57,8 +59,8 @@ def test_a_batch_is_as_long_as_its_longest_track() -> None:
     rows = rows_of(*(("long", "long/0", 0, clip, 0) for clip in range(9)), ("short", "short/0", 0, 0, 0))
     samples = samples_from_rows(np.zeros((10, 2, 3), np.float32), rows, clips_are_steps=True)
     assert samples.num_steps == 18
-    assert samples.gather(torch.tensor([1]))[0].shape == (1, 1, 2, 3)
-    assert samples.gather(torch.tensor([0, 1]))[0].shape == (2, 1, 18, 3)
+    assert samples.gather(torch.tensor([1])).x.shape == (1, 1, 2, 3)
+    assert samples.gather(torch.tensor([0, 1])).x.shape == (2, 1, 18, 3)
 
 
 def test_features_are_shared_by_selections() -> None:

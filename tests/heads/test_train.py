@@ -12,6 +12,7 @@ import torch
 
 from fouls.cache.store import open_store
 from fouls.errors import ConfigError, RunError
+from fouls.heads.batch import InputForm
 from fouls.heads.determinism import choose_device, deterministic
 from fouls.heads.evaluate import evaluate
 from fouls.heads.head import Head
@@ -46,11 +47,15 @@ def on_test(folder: Path, trained: Trained, videos: list[Video]) -> dict[str, fl
     return {task: scores["balanced_accuracy"] for task, scores in result.scores.items()}
 
 
+def build(name: str, options: dict[str, Any], form: InputForm, tasks: tuple[Task, ...]) -> Head:
+    return make_head_config(name, options).resolved(form, tasks).build(form, tasks)
+
+
 @pytest.mark.parametrize("head", ["linear", "mlp", "tcn"])
 def test_a_signal_is_learned(tmp_path: Path, head: str) -> None:
     videos = blobs(SPLITS, views=2)
     small = {"hidden": 32} if head != "linear" else {}
-    trained = train_on(tmp_path, videos, head, pool="temporal", head_options=small)
+    trained = train_on(tmp_path, videos, head, pools=("temporal",), head_options=small)
     assert min(on_test(tmp_path, trained, videos).values()) > 0.9
 
 
@@ -58,7 +63,7 @@ def test_a_signal_is_learned(tmp_path: Path, head: str) -> None:
 def test_without_a_signal_test_is_at_chance(tmp_path: Path, head: str) -> None:
     videos = blobs(SPLITS | {"test": 300}, signal=0.0)
     small = {"hidden": 32} if head != "linear" else {}
-    trained = train_on(tmp_path, videos, head, pool="temporal", head_options=small, train_options={"epochs": 15})
+    trained = train_on(tmp_path, videos, head, pools=("temporal",), head_options=small, train_options={"epochs": 15})
     for value in on_test(tmp_path, trained, videos).values():
         assert 1 / 3 - 0.09 < value < 1 / 3 + 0.09  # 0.09: 3.3 standard deviations of 300 guesses
 
@@ -68,7 +73,7 @@ def test_motion_is_in_the_spread_not_in_the_mean(tmp_path: Path) -> None:
     scores = {}
     for pooling in ("mean", "std"):
         folder = tmp_path / pooling
-        trained = train_on(folder, videos, "linear", pool="temporal", head_options={"time_pooling": pooling})
+        trained = train_on(folder, videos, "linear", pools=("temporal",), head_options={"time_pooling": pooling})
         scores[pooling] = on_test(folder, trained, videos)
     assert scores["mean"]["look"] > 0.9
     assert scores["mean"]["move"] < 0.5
@@ -119,7 +124,7 @@ def test_early_stopping_restores_the_best_weights(tmp_path: Path) -> None:
 
 def test_of_equal_accuracies_the_lower_loss_is_better() -> None:
     best = Best()
-    head = make_head_config("linear", {}).resolved(1).build(2, (Task(name="a", classes=("x", "y")),))
+    head = build("linear", {}, InputForm(widths=(2,)), (Task(name="a", classes=("x", "y")),))
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.5, 0.9), (0.4, 0.1), (0.5, 0.95)], start=1):
         best.offer(
             {"valid/loss": loss, "valid/a/balanced_accuracy": accuracy, "train/a/balanced_accuracy": 1}, epoch, head
@@ -179,7 +184,7 @@ def test_tasks_are_masked_where_their_label_is_missing() -> None:
     samples.labels["a"][::2] = -1
     samples.labels["b"][1::2] = -1
     with deterministic(0, CPU):
-        head: Head = make_head_config("mlp", {"hidden": 16}).resolved(1).build(4, tasks)
+        head: Head = build("mlp", {"hidden": 16}, InputForm(widths=(4,)), tasks)
         fit(head, reduced(head, samples), None, tasks, TrainConfig(epochs=60, lr=1e-2), LossConfig())
     a, b = predict(head, reduced(head, samples), tasks)
     assert (a.classes == truth.numpy()).mean() > 0.9  # also where the label was not there

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from fouls.pipeline.backbones.backbone import Pool
@@ -17,9 +19,13 @@ def temporal_pool(num_steps: int, dim: int) -> Pool:
     return Pool(shape=(num_steps, dim), compute=lambda tokens: tokens.reshape(len(tokens), num_steps, -1, dim).mean(2))
 
 
-def token_pool(num_tokens: int, dim: int) -> Pool:
-    """All tokens: (N, D)."""
-    return Pool(shape=(num_tokens, dim), compute=lambda tokens: tokens)
+def token_pool(num_tokens: int, dim: int, num_steps: int | None = None) -> Pool:
+    """All tokens: (N, D); with T' known, those of a grid T' × side × side."""
+    grid = None
+    if num_steps is not None:
+        side = math.isqrt(num_tokens // num_steps)
+        grid = (num_steps, side, side)
+    return Pool(shape=(num_tokens, dim), compute=lambda tokens: tokens, grid=grid)
 
 
 def mean(tokens: Tensor) -> Tensor:

@@ -150,7 +150,7 @@ def _pools(model: Any) -> dict[str, Pool]:
     if model.fc_norm is not None:
         pools["fc_norm"] = Pool(shape=(dim,), compute=lambda tokens: model.fc_norm(mean(tokens)))
     pools["temporal"] = temporal_pool(num_steps, dim)
-    pools["tokens"] = token_pool(num_tokens, dim)
+    pools["tokens"] = token_pool(num_tokens, dim, num_steps)
     if model.classifier is not None and (model.fc_norm is not None or not config.use_mean_pooling):
         pools["logits"] = Pool(shape=(config.num_labels,), compute=lambda tokens: _logits(model, tokens))
     return pools

@@ -78,7 +78,7 @@ def build(request: BuildRequest) -> Net:
         pools={
             "mean": mean_pool(dim),
             "temporal": temporal_pool(num_steps, dim),
-            "tokens": token_pool(num_tokens, dim),
+            "tokens": token_pool(num_tokens, dim, num_steps),
         },
         notes=loaded.notes,
     )
