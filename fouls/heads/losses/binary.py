@@ -11,8 +11,8 @@ from fouls.heads.losses.examples import MISSING, WeightedLosses, one_hot, smooth
 def one_vs_rest(logits: Tensor, labels: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> WeightedLosses:
     """w_y · mean_c BCE(σ(z_c), t_c), weight w_y, with t the smoothed target of one label.
 
-    The label's weight stands before the terms of all classes, as in Cui et al. 2019 (arXiv 1901.05555, section 4.3);
-    target and mean over the classes are those of Wightman et al. 2021 (arXiv 2110.00476).
+    The label's weight stands before the terms of all classes, as in Cui et al. 2019 (arXiv 1901.05555, section 4); the
+    mean over the classes is that of torch's ``BCEWithLogitsLoss``.
 
     Args:
         logits: (N, classes)

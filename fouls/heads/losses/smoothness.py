@@ -29,7 +29,7 @@ def l1(logits: Tensor, mask: Tensor) -> Tensor:
 def truncated_mse(logits: Tensor, mask: Tensor, tau: float = 4.0) -> Tensor:
     """Mean of min(Δ², τ²) with Δ = log p_{t,c} − log p_{t−1,c}, a scalar. The gradient goes to step t alone.
 
-    Source: Abu Farha and Gall 2019, MS-TCN (arXiv 1903.01945, equations 8 to 10), with weight 0.15. Their program
+    Source: Abu Farha and Gall 2019, MS-TCN (arXiv 1903.01945, section 3.3), with weight 0.15. Their program
     divides by the padded length; here the mean is over the pairs that are there.
 
     Args:

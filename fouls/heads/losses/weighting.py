@@ -21,7 +21,7 @@ def class_weights(counts: Tensor, kind: ClassWeights, cap: float, beta: float = 
     - ``inverse``: 1 / n_c, scaled so that the mean over the classes is 1
     - ``sqrt_inverse``: 1 / √n_c, scaled likewise
     - ``effective_number``: (1 − β) / (1 − β^n_c), scaled likewise: β = 0 is ``none``, and β → 1 comes to ``inverse``
-      (Cui et al. 2019, arXiv 1901.05555, equation 2)
+      (Cui et al. 2019, arXiv 1901.05555, proposition 1)
 
     No weight exceeds ``cap``. A class without examples weighs 0: nothing can be learned of it.
 

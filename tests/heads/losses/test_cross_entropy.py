@@ -1,64 +1,107 @@
-"""The loss beside numpy and scikit-learn."""
+"""Cross-entropy, focal loss and logit adjustment beside numpy and torch's own cross-entropy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor
+from torch.nn import functional as F
 
-from fouls.errors import ConfigError
-from fouls.heads.losses import LossConfig, class_weights, masked_cross_entropy
+from fouls.heads.losses import MISSING, masked_cross_entropy
+from fouls.heads.losses.cross_entropy import adjust_logits, cross_entropy, focal
+from fouls.heads.losses.examples import weighted_mean
 
-COUNTS = torch.tensor([50, 10, 0, 40])
-
-
-def test_balanced_weights_are_scikit_learns() -> None:
-    labels = np.repeat([0, 1, 3], [50, 10, 40])
-    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
-    np.testing.assert_allclose(class_weights(COUNTS, "balanced", 10).numpy()[[0, 1, 3]], expected, rtol=1e-6)
+LOGITS = np.random.default_rng(0).standard_normal((7, 4))
+LABELS = np.array([0, -1, 1, 3, -1, 0, 3])
+WEIGHTS = np.array([0.5, 2.5, 0.0, 0.625])
 
 
-def test_inverse_weights_have_mean_one_over_the_classes() -> None:
-    for kind, power in (("inverse", 1.0), ("sqrt_inverse", 0.5)):
-        raw = np.array([50, 10, 40]) ** -power
-        weights = class_weights(COUNTS, kind, 10).numpy()  # type: ignore[arg-type]
-        np.testing.assert_allclose(weights[[0, 1, 3]], raw / raw.mean(), rtol=1e-6)
-        assert weights[2] == 0
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def test_weights_are_capped_and_none_is_one() -> None:
-    assert class_weights(torch.tensor([1, 999]), "balanced", 10).tolist() == pytest.approx([10, 1000 / (2 * 999)])
-    assert class_weights(COUNTS, "none", 10).tolist() == [1, 1, 0, 1]
+def by_hand(smoothing: float, gamma: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and weight of each example."""
+    losses, weights = np.zeros(7), np.zeros(7)
+    for row, label in enumerate(LABELS):
+        if label < 0:
+            continue
+        log_p = log_softmax(LOGITS[row : row + 1])[0]
+        target = np.full(4, smoothing / 4)
+        target[label] += 1 - smoothing
+        losses[row] = -(WEIGHTS * target * log_p).sum() * (1 - np.exp(log_p[label])) ** gamma
+        weights[row] = WEIGHTS[label]
+    return losses, weights
+
+
+def tensors() -> tuple[Tensor, Tensor, Tensor]:
+    return torch.from_numpy(LOGITS), torch.from_numpy(LABELS), torch.from_numpy(WEIGHTS)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_the_weighted_mean_over_what_is_labelled(smoothing: float) -> None:
-    rng = np.random.default_rng(0)
-    logits, labels = rng.standard_normal((7, 4)), np.array([0, -1, 1, 3, -1, 0, 3])
-    weights = class_weights(COUNTS, "balanced", 10).numpy().astype(np.float64)
-    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    total, mass = 0.0, 0.0
-    for row, label in zip(log_p, labels, strict=True):
-        if label < 0:
-            continue
-        target = np.full(4, smoothing / 4)
-        target[label] += 1 - smoothing
-        total -= (weights * target * row).sum()
-        mass += weights[label]
-    loss = masked_cross_entropy(
-        torch.from_numpy(logits), torch.from_numpy(labels), torch.from_numpy(weights), smoothing
-    )
-    assert loss.item() == pytest.approx(total / mass, rel=1e-12)
+def test_cross_entropy_by_hand(smoothing: float) -> None:
+    losses, weights = by_hand(smoothing)
+    examples = cross_entropy(*tensors(), smoothing)
+    np.testing.assert_allclose(examples.losses, losses, rtol=1e-12)
+    np.testing.assert_allclose(examples.weights, weights)
+    mean = masked_cross_entropy(*tensors(), smoothing)
+    assert mean.item() == pytest.approx(losses.sum() / weights.sum(), rel=1e-12)
 
 
-def test_a_batch_without_labels_costs_nothing() -> None:
-    logits = torch.randn(3, 4, requires_grad=True)
-    loss = masked_cross_entropy(logits, torch.full((3,), -1), torch.ones(4), 0.1)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_is_torchs(smoothing: float) -> None:
+    logits, labels, weights = tensors()
+    expected = F.cross_entropy(logits, labels, weights, ignore_index=MISSING, label_smoothing=smoothing)
+    torch.testing.assert_close(masked_cross_entropy(logits, labels, weights, smoothing), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.5])
+def test_focal_by_hand(gamma: float, smoothing: float) -> None:
+    losses, weights = by_hand(smoothing, gamma)
+    examples = focal(*tensors(), gamma, smoothing)
+    np.testing.assert_allclose(examples.losses, losses, rtol=1e-12)
+    np.testing.assert_allclose(examples.weights, weights)
+
+
+def test_focal_without_gamma_is_cross_entropy() -> None:
+    plain, focused = cross_entropy(*tensors(), 0.1), focal(*tensors(), 0.0, 0.1)
+    torch.testing.assert_close(focused.losses, plain.losses, rtol=0, atol=0)
+
+
+def test_class_weights_do_not_bend_the_focal_factor() -> None:
+    """Twice the weight is twice the loss; a factor read off the weighted loss would not be."""
+    logits, labels, weights = tensors()
+    once, twice = focal(logits, labels, weights, 2.5).losses, focal(logits, labels, 2 * weights, 2.5).losses
+    torch.testing.assert_close(twice, 2 * once)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.5])
+def test_focal_gradient(gamma: float) -> None:
+    logits, labels, weights = tensors()
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: weighted_mean(focal(z, labels, weights, gamma, 0.1)), (logits,))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.5])
+def test_focal_is_finite_where_the_model_is_sure(gamma: float) -> None:
+    logits = torch.tensor([[100.0, 0.0, 0.0], [-100.0, 0.0, 0.0]], requires_grad=True)
+    loss = weighted_mean(focal(logits, torch.tensor([0, 0]), torch.ones(3), gamma, 0.1))
     loss.backward()  # type: ignore[no-untyped-call]
-    assert loss.item() == 0
+    assert loss.isfinite()
     assert logits.grad is not None
-    assert (logits.grad == 0).all()
+    assert logits.grad.isfinite().all()
+
+
+def test_a_class_without_weight_counts_as_missing() -> None:
+    """A label that train does not have can stand in valid; smoothing must not make a loss without weight of it."""
+    logits, labels, weights = tensors()
+    with_absent = torch.where(labels == MISSING, 2, labels)  # class 2 weighs 0
+    expected = masked_cross_entropy(logits, labels, weights, 0.1)
+    torch.testing.assert_close(masked_cross_entropy(logits, with_absent, weights, 0.1), expected, rtol=0, atol=0)
+    assert masked_cross_entropy(logits, torch.full((7,), 2), weights, 0.1) == 0
 
 
 def test_a_missing_label_has_no_gradient() -> None:
@@ -69,8 +112,17 @@ def test_a_missing_label_has_no_gradient() -> None:
     assert (logits.grad[0] != 0).all()
 
 
-def test_values_are_checked() -> None:
-    with pytest.raises(ConfigError, match="class weights is 'effective'; allowed: none, balanced"):
-        LossConfig(class_weights="effective")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="label smoothing is 1; allowed"):
-        LossConfig(label_smoothing=1.0)
+def test_logit_adjustment_by_hand() -> None:
+    counts = np.array([60, 30, 0, 10])
+    priors = np.array([60, 30, 1, 10]) / 101
+    adjusted = adjust_logits(torch.from_numpy(LOGITS), torch.from_numpy(counts), 1.5)
+    np.testing.assert_allclose(adjusted, LOGITS + 1.5 * np.log(priors), rtol=1e-12)
+    loss = cross_entropy(adjusted, torch.tensor([3] * 7), torch.ones(4)).losses
+    scores = np.exp(LOGITS) * priors**1.5  # equation 10: the softmax of e^z · π^τ
+    np.testing.assert_allclose(loss, -np.log(scores[:, 3] / scores.sum(axis=1)), rtol=1e-12)
+
+
+def test_even_classes_need_no_adjustment() -> None:
+    logits = torch.from_numpy(LOGITS)
+    adjusted = adjust_logits(logits, torch.full((4,), 25), 1.0)
+    torch.testing.assert_close(adjusted.softmax(dim=1), logits.softmax(dim=1))
