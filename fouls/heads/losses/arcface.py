@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fouls.heads.losses.examples import MISSING, one_hot
+from fouls.heads.losses.examples import one_hot
 
 _MIN_NORM = 1e-6
 
@@ -67,8 +67,8 @@ def add_margin(logits: Tensor, labels: Tensor, *, scale: float, margin: float) -
         scale: s
         margin: m in radians, in [0, π/2].
     """
-    cosines = logits.masked_fill((labels == MISSING)[:, None], 0.0) / scale
-    turns_back = cosines <= -math.cos(margin)  # cos θ ≤ cos(π − m)
-    nearer = torch.where(turns_back, cosines - margin * math.sin(margin), cosines_with_margin(cosines, margin))
     is_label = one_hot(labels, logits.shape[1], torch.bool)
-    return torch.where(is_label, scale * nearer, logits)
+    cosines = logits.masked_fill(~is_label, 0.0).sum(dim=1, keepdim=True) / scale  # (N, 1): cos θ_y
+    turns_back = cosines <= -math.cos(margin)  # cos θ_y ≤ cos(π − m)
+    lowered = torch.where(turns_back, cosines - margin * math.sin(margin), cosines_with_margin(cosines, margin))
+    return torch.where(is_label, scale * lowered, logits)

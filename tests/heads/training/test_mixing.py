@@ -13,7 +13,7 @@ from fouls.heads.training.mixing import Mixed, MixingConfig, cutmix, mix, mixup
 
 
 def batch(num_samples: int = 64) -> tuple[Tensor, Tensor]:
-    """Samples with 1 to 3 views of 1 to 8 steps; the features are the sample's number, and NaN where there is no step."""
+    """Samples with 1 to 3 views of 1 to 8 steps; the features are the sample's number, or NaN where there is none."""
     rng = np.random.default_rng(6)
     mask = torch.zeros(num_samples, 3, 8, dtype=torch.bool)
     for sample in range(num_samples):

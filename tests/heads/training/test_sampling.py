@@ -29,7 +29,7 @@ def test_how_likely_each_class_is(kind: Sampling, power: float) -> None:
     weights = draw_weights(LABELS, kind).numpy()
     wanted = np.array([60, 30, 10]) ** power
     wanted = np.append(wanted / wanted.sum() * 100, 20) / 120  # the unlabelled keep their share
-    classes = [torch.nonzero(LABELS == label)[:, 0] for label in (0, 1, 3, -1)]
+    classes = [torch.nonzero(label == LABELS)[:, 0] for label in (0, 1, 3, -1)]
     of_classes = [weights[members].sum() for members in classes]
     np.testing.assert_allclose(of_classes, wanted, rtol=1e-12)
     assert all(len(np.unique(weights[members])) == 1 for members in classes)
