@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fouls.heads.metrics.classification import Scores as Scores
     from fouls.heads.metrics.classification import balanced_accuracy as balanced_accuracy
     from fouls.heads.metrics.classification import confusion_matrix as confusion_matrix
+    from fouls.heads.metrics.classification import macro_f1 as macro_f1
     from fouls.heads.metrics.classification import score as score
     from fouls.heads.metrics.keypoints import keypoint_mae as keypoint_mae
     from fouls.heads.metrics.ma52 import ma52_scores as ma52_scores
@@ -34,6 +35,7 @@ _HOMES = {
     "expected_calibration_error": "calibration",
     "keypoint_mae": "keypoints",
     "ma52_scores": "ma52",
+    "macro_f1": "classification",
     "mvfoul_scores": "mvfoul",
     "score": "classification",
     "score_multi_label": "multi_label",

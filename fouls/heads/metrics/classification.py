@@ -57,7 +57,7 @@ def score(probabilities: Tensor, labels: Tensor, top_k: Sequence[int] = TOP_K) -
     scores |= {f"top{k}_accuracy": top_k_accuracy(table, truth, k) for k in top_k if k < classes}
     scores |= {
         "balanced_accuracy": balanced_accuracy(confusion),
-        "macro_f1": mean_defined(per_class["f1"]),
+        "macro_f1": macro_f1(confusion),
         "micro_f1": accuracy,
         "mean_average_precision": mean_defined(per_class["average_precision"]),
         "ece": calibration.expected_error,
@@ -116,3 +116,13 @@ def balanced_accuracy(confusion: Tensor) -> float:
     support = confusion.sum(dim=1)
     occurs = support > 0
     return float((confusion.diagonal()[occurs].double() / support[occurs]).mean())
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Mean F1 over the classes that occur or are predicted, as scikit-learn's ``f1_score``.
+
+    Args:
+        confusion: from :func:`confusion_matrix`, of one label at least.
+    """
+    counts = confusion.numpy()
+    return mean_defined(f1(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)))
