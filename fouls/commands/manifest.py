@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fouls.commands import console
+from fouls.commands import console, manifest_summary
 from fouls.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fouls.manifests.build import BuildReport
-    from fouls.manifests.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Make and look at manifests: the tables of videos, labels and splits.")
 
@@ -222,7 +219,7 @@ def _print_report(report: BuildReport) -> None:
         console.warn(note)
     if report.num_removed:
         console.warn(f"{report.num_removed:,} videos of the last build are not listed any more and are gone")
-    _print_splits(summarise(read_manifest(report.path)), title=str(report.path))
+    manifest_summary.print_splits(summarise(read_manifest(report.path)), title=str(report.path))
     hashed = f" ({report.num_hashed:,} touched, the same bytes)" if report.num_hashed else ""
     console.out.print(
         f"{report.num_rows:,} videos: {report.num_probed:,} probed, {report.num_reused:,} unchanged{hashed}, "
@@ -263,47 +260,16 @@ def show(
     table = read_manifest(path)
     summary = summarise(table)
     if as_json:
-        typer.echo(json.dumps(_summary_json(path, table, summary), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(manifest_summary.as_json(path, table, summary), ensure_ascii=False, indent=2))
         return
     files = manifest_files(path)
-    _print_splits(summary, title=str(path) if len(files) == 1 else f"{path} ({', '.join(file.name for file in files)})")
+    manifest_summary.print_splits(
+        summary, title=str(path) if len(files) == 1 else f"{path} ({', '.join(file.name for file in files)})"
+    )
     for task in summary.classes:
-        _print_classes(summary, task, None if all_classes else CLASSES_SHOWN)
+        manifest_summary.print_classes(summary, task, None if all_classes else CLASSES_SHOWN)
     _print_failures([(video, error) for _, video, error in summary.failures], None if all_classes else FAILURES_SHOWN)
     _print_next_step(path, usable=table.num_rows > len(summary.failures))
-
-
-def _print_splits(summary: Summary, title: str) -> None:
-    tasks = list(summary.classes)
-    columns = ["split", "samples", "videos", "not probed", "hours", *tasks]
-    rows: list[list[object]] = [
-        [
-            name or "(none)",
-            split.num_samples,
-            split.num_videos,
-            split.num_failed,
-            split.duration_seconds / 3600,
-            *(split.num_labelled[task] for task in tasks),
-        ]
-        for name, split in summary.splits.items()
-    ]
-    if len(rows) > 1:
-        rows.append(["all", *(sum(row[column] for row in rows) for column in range(1, len(columns)))])  # type: ignore[misc]
-    console.table(f"{title}{'; below each task, the samples with a label' if tasks else ''}", columns, rows)
-
-
-def _print_classes(summary: Summary, task: str, limit: int | None) -> None:
-    splits = list(summary.splits)
-    counts = [(name, [by_split[split] for split in splits]) for name, by_split in summary.classes[task].items()]
-    shown = counts[:limit]
-    unit = "frames" if task in summary.frame_tasks else "samples"
-    console.table(
-        f"{task}: {unit} by class",
-        ["index", "class", *(split or "(none)" for split in splits)],
-        [[index, name, *row] for index, (name, row) in enumerate(shown)],
-    )
-    if len(shown) < len(counts):
-        console.out.print(f"… and {len(counts) - len(shown):,} more classes; --all lists them")
 
 
 def _print_failures(failures: Any, limit: int | None = FAILURES_SHOWN) -> None:
@@ -315,37 +281,3 @@ def _print_failures(failures: Any, limit: int | None = FAILURES_SHOWN) -> None:
         console.out.print(
             f"… and {len(failures) - len(shown):,} more; `fouls manifest show --all` or --json lists them"
         )
-
-
-def _summary_json(path: Path, table: pa.Table, summary: Summary) -> dict[str, Any]:
-    from fouls.manifests.table import fingerprint_of, root_of, tasks_of
-
-    root = root_of(table)
-    return {
-        "manifest": str(path),
-        "fingerprint": fingerprint_of(table),
-        "root": None if root is None else str(root),
-        "videos": table.num_rows,
-        "samples": sum(split.num_samples for split in summary.splits.values()),
-        "splits": {
-            name: {
-                "samples": split.num_samples,
-                "videos": split.num_videos,
-                "failed": split.num_failed,
-                "duration_seconds": split.duration_seconds,
-                "labelled": dict(split.num_labelled),
-            }
-            for name, split in summary.splits.items()
-        },
-        "tasks": {
-            task: {
-                "classes": tasks_of(table)[task],
-                "counts": {name: dict(by_split) for name, by_split in by_class.items()},
-                "unit": "frames" if task in summary.frame_tasks else "samples",
-            }
-            for task, by_class in summary.classes.items()
-        },
-        "failures": [
-            {"video_id": video_id, "path": video, "probe_error": error} for video_id, video, error in summary.failures
-        ],
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from fouls.errors import ConfigError, ManifestError
 from fouls.manifests.builders import BUILDERS
 from fouls.manifests.builders.listing import BuildOptions, Listing, Row
 from fouls.manifests.journal import journal_path
+from fouls.manifests.keypoints import keypoints_array
 from fouls.manifests.probing import SEGMENT_ERROR, ProbingOptions, ProgressBar, no_progress, probe_rows, probes_of
-from fouls.manifests.schema import LABEL_PREFIX, is_url, manifest_schema
+from fouls.manifests.schema import KEYPOINTS_COLUMN, is_url, manifest_schema
 from fouls.manifests.table import read_manifest, validate, write_manifest
 from fouls.video.probe import Probe
 
@@ -102,6 +102,8 @@ def build_manifest(
     last = read_manifest(path) if path.exists() else None
     known = {} if last is None else probes_of(last)
     probed = probe_rows(listing.rows, known, path, probing or ProbingOptions(), progress)
+    if listing.settle is not None:
+        listing = listing.settle({path: probe.info for path, probe in probed.probes.items() if probe.info is not None})
     table = _table(listing, video_ids, [probed.probes[row.path] for row in listing.rows])
     write_manifest(table, path)
     journal_path(path).unlink(missing_ok=True)
@@ -151,7 +153,7 @@ def _manifest_path(path: str, root: Path) -> str:
 def _table(listing: Listing, video_ids: Sequence[str], probes: Sequence[Probe]) -> pa.Table:
     """The manifest's table, in the listing's order."""
     rows = listing.rows
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[object] | pa.Array] = {
         "video_id": list(video_ids),
         "sample_id": [row.sample_id or video_id for row, video_id in zip(rows, video_ids, strict=True)],
         "path": [_manifest_path(row.path, listing.root) for row in rows],
@@ -164,9 +166,18 @@ def _table(listing: Listing, video_ids: Sequence[str], probes: Sequence[Probe]) 
     for name in ("size_bytes", "modified_ns", "content_hash"):
         columns[name] = [getattr(probe, name) for probe in probes]
     for task in listing.tasks:
-        columns[LABEL_PREFIX + task] = [row.labels.get(task) for row in rows]
+        columns[f"{listing.kind_of(task)}.{task}"] = [row.labels.get(task) for row in rows]
+    if listing.keypoints:
+        columns[KEYPOINTS_COLUMN] = keypoints_array([row.keypoints for row in rows], len(listing.keypoints))
+    schema = manifest_schema(
+        listing.tasks,
+        root=str(listing.root),
+        multi_labels=[task for task in listing.tasks if listing.kind_of(task) == "multi_label"],
+        frame_labels=[task for task in listing.tasks if listing.kind_of(task) == "frame_label"],
+        keypoints=listing.keypoints,
+    )
     try:
-        return pa.Table.from_pydict(columns, schema=manifest_schema(listing.tasks, root=str(listing.root)))
+        return pa.Table.from_pydict(columns, schema=schema)
     except UnicodeEncodeError as error:
         raise ManifestError(f"file name {error.object!r} is not UTF-8; rename the file") from error
 
@@ -193,8 +204,11 @@ def _suspicions(listing: Listing, missing: frozenset[str]) -> list[str]:
             f"none of the {len(missing)} files is there; is {listing.root} the folder that they lie in (--root)?"
         )
     for task, names in listing.tasks.items():
-        counts = Counter(row.labels.get(task) for row in listing.rows)
-        absent = [name for index, name in enumerate(names) if not counts[index]]
+        used: set[int] = set()
+        for row in listing.rows:
+            labels = row.labels.get(task)
+            used.update([labels] if isinstance(labels, int) else labels or ())
+        absent = [name for index, name in enumerate(names) if index not in used]
         if absent:
             notes.append(f"task {task!r}: {len(absent)} of {len(names)} classes have no video, {absent[0]!r} for one")
     return notes

@@ -9,8 +9,17 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from fouls.errors import ManifestError
-from fouls.manifests.schema import ROOT_KEY, TASKS_KEY, frame_label_tasks, is_url, label_tasks, manifest_schema
-from fouls.manifests.validation import check_samples
+from fouls.manifests.keypoints import keypoints_of
+from fouls.manifests.label_checks import check_samples
+from fouls.manifests.schema import (
+    ROOT_KEY,
+    TASKS_KEY,
+    frame_label_tasks,
+    is_url,
+    label_tasks,
+    manifest_schema,
+    multi_label_tasks,
+)
 
 
 def merge_tables(tables: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table:
@@ -21,12 +30,12 @@ def merge_tables(tables: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table
         sources: the files they are from, for the messages.
 
     Returns:
-        One table. Where the roots differ it has none, and the paths are absolute; a label column that a file lacks
-        is null there.
+        One table. Where the roots differ it has none, and the paths are absolute; a column of labels or keypoints
+        that a file lacks is null there.
 
     Raises:
-        ManifestError: a task has other class names in another file, or a ``video_id`` stands in two files; both are
-            named.
+        ManifestError: a task has other class names or another kind in another file, the keypoints are others, or a
+            ``video_id`` stands in two files; both are named.
     """
     tasks = _merge_tasks(tables, sources)
     _check_unique(tables, sources)
@@ -39,7 +48,9 @@ def merge_tables(tables: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table
         tasks,
         root=None if root is None else root.decode(),
         labels=label_tasks(names),
+        multi_labels=multi_label_tasks(names),
         frame_labels=frame_label_tasks(names),
+        keypoints=_merge_keypoints(tables, sources),
     )
     merged = pa.concat_tables([_fitted(table, schema) for table in tables])
     check_samples(merged, " + ".join(sources))
@@ -57,7 +68,34 @@ def _merge_tasks(tables: Sequence[pa.Table], sources: Sequence[str]) -> dict[str
                     "with the same --class-names, or with another --task, or keep them in different folders"
                 )
             homes.setdefault(task, source)
+    _check_kinds(tables, sources)
     return tasks
+
+
+def _check_kinds(tables: Sequence[pa.Table], sources: Sequence[str]) -> None:
+    """A task has one label a video in all files, or any number in all."""
+    homes = {
+        task: source for table, source in zip(tables, sources, strict=True) for task in label_tasks(table.column_names)
+    }
+    for table, source in zip(tables, sources, strict=True):
+        for task in multi_label_tasks(table.column_names):
+            if task in homes:
+                raise ManifestError(
+                    f"task {task!r} has one label a video in {homes[task]} and any number in {source}: build one of "
+                    "them with another --task, or keep them in different folders"
+                )
+
+
+def _merge_keypoints(tables: Sequence[pa.Table], sources: Sequence[str]) -> tuple[str, ...]:
+    """The names of the keypoints of the files that have any."""
+    found = {keypoints_of(table): source for table, source in zip(tables, sources, strict=True) if keypoints_of(table)}
+    if len(found) > 1:
+        (names, source), (others, other_source), *_ = found.items()
+        raise ManifestError(
+            f"keypoints are {', '.join(names)} in {source} and {', '.join(others)} in {other_source}: build them with "
+            "the same --keypoints, or keep them in different folders"
+        )
+    return next(iter(found), ())
 
 
 def _difference(names: Sequence[str], others: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import pyarrow as pa
 
@@ -19,10 +20,19 @@ ROOT_KEY = b"fouls.root"
 TASKS_KEY = b"fouls.tasks"
 """JSON ``{task: [class names, in the order of their indices]}``."""
 
+KEYPOINTS_KEY = b"fouls.keypoints"
+"""JSON ``[names, in the order in which a frame holds them]``; absent where there are no keypoints."""
+
+TaskKind = Literal["label", "multi_label", "frame_label"]
+"""A class a video, any number of classes a video, a class a frame; the column of a task is ``kind.task``."""
+
 LABEL_PREFIX = "label."
+MULTI_LABEL_PREFIX = "multi_label."
 FRAME_LABEL_PREFIX = "frame_label."
 LABEL_TYPE = pa.int16()
+MULTI_LABEL_TYPE = pa.list_(pa.int16())
 FRAME_LABEL_TYPE = pa.list_(pa.int16())
+KEYPOINTS_COLUMN = "frame_keypoints"
 MAX_CLASSES = 2**15
 """What an int16 label can tell apart."""
 IGNORED_FRAME = -1
@@ -49,8 +59,8 @@ BASE_FIELDS: tuple[pa.Field, ...] = (
     pa.field("content_hash", pa.string()),
     pa.field("probe_error", pa.string()),
 )
-"""Every manifest has these, in this order; then a column for each task. ``modified_ns`` is the file's mtime, by which
-a rebuild sees what changed."""
+"""Every manifest has these, in this order; then a column for each task, then the keypoints, where there are any.
+``modified_ns`` is the file's mtime, by which a rebuild sees what changed."""
 
 PROBE_COLUMNS = tuple(field.name for field in BASE_FIELDS[9:])
 """What the probe finds, not the builder."""
@@ -63,24 +73,29 @@ def manifest_schema(
     *,
     root: str | None = None,
     labels: Collection[str] | None = None,
+    multi_labels: Collection[str] = (),
     frame_labels: Collection[str] = (),
+    keypoints: Sequence[str] = (),
 ) -> pa.Schema:
     """The Arrow schema of a manifest.
 
     Args:
         tasks: task → class names, in the order of their indices.
         root: absolute folder below which relative paths lie.
-        labels: tasks with one label a video; ``None``: all that are not in ``frame_labels``.
+        labels: tasks with one label a video; ``None``: all that are not in ``multi_labels`` or ``frame_labels``.
+        multi_labels: tasks with any number of labels a video.
         frame_labels: tasks with a label a frame.
+        keypoints: the names of the keypoints of each frame; empty: no such column.
 
     Raises:
         ManifestError: a task's name is not made of letters, digits, ``_``, ``-`` and ``.``.
     """
     check_task_names(tasks)
-    labels = [task for task in tasks if task not in frame_labels] if labels is None else labels
+    labels = [task for task in tasks if task not in (*multi_labels, *frame_labels)] if labels is None else labels
     fields = [
         *BASE_FIELDS,
         *(pa.field(LABEL_PREFIX + task, LABEL_TYPE) for task in tasks if task in labels),
+        *(pa.field(MULTI_LABEL_PREFIX + task, MULTI_LABEL_TYPE) for task in tasks if task in multi_labels),
         *(pa.field(FRAME_LABEL_PREFIX + task, FRAME_LABEL_TYPE) for task in tasks if task in frame_labels),
     ]
     plain_tasks = {task: list(names) for task, names in tasks.items()}
@@ -90,7 +105,15 @@ def manifest_schema(
     }
     if root is not None:
         metadata[ROOT_KEY] = root.encode()
+    if keypoints:
+        fields.append(pa.field(KEYPOINTS_COLUMN, keypoints_type(len(keypoints))))
+        metadata[KEYPOINTS_KEY] = json.dumps(list(keypoints), ensure_ascii=False).encode()
     return pa.schema(fields, metadata=metadata)
+
+
+def keypoints_type(num_keypoints: int) -> pa.DataType:
+    """A list with an entry a frame: x / width, y / height and likelihood of each keypoint, one after another."""
+    return pa.list_(pa.list_(pa.float32(), 3 * num_keypoints))
 
 
 def check_task_names(tasks: Collection[str]) -> None:
@@ -107,6 +130,11 @@ def check_task_names(tasks: Collection[str]) -> None:
 def label_tasks(column_names: Sequence[str]) -> list[str]:
     """The tasks that have a label a video, in the order of their columns."""
     return [name.removeprefix(LABEL_PREFIX) for name in column_names if name.startswith(LABEL_PREFIX)]
+
+
+def multi_label_tasks(column_names: Sequence[str]) -> list[str]:
+    """The tasks that have any number of labels a video, in the order of their columns."""
+    return [name.removeprefix(MULTI_LABEL_PREFIX) for name in column_names if name.startswith(MULTI_LABEL_PREFIX)]
 
 
 def frame_label_tasks(column_names: Sequence[str]) -> list[str]:

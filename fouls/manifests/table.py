@@ -11,13 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fouls.errors import ManifestError
+from fouls.manifests.keypoints import digest_of, keypoints_of
 from fouls.manifests.merge import merge_tables
-from fouls.manifests.schema import ROOT_KEY, TASKS_KEY, VERSION_KEY, is_url
+from fouls.manifests.schema import (
+    FRAME_LABEL_PREFIX,
+    KEYPOINTS_COLUMN,
+    LABEL_PREFIX,
+    MULTI_LABEL_PREFIX,
+    ROOT_KEY,
+    TASKS_KEY,
+    VERSION_KEY,
+    TaskKind,
+    is_url,
+)
 from fouls.manifests.validation import check_version, validate
 
 __all__ = [
     "absolute_paths",
     "fingerprint_of",
+    "keypoints_of",
+    "kind_of",
     "manifest_files",
     "read_manifest",
     "root_of",
@@ -57,8 +70,8 @@ def read_manifest(path: str | Path = "manifests") -> pa.Table:
         path: a Parquet file, or a folder of them.
 
     Returns:
-        The table, with the columns of :data:`fouls.manifests.schema.BASE_FIELDS` and one for each task;
-        :func:`tasks_of` and :func:`root_of` read its metadata.
+        The table, with the columns of :data:`fouls.manifests.schema.BASE_FIELDS`, one for each task and one for the
+        keypoints, where there are any; :func:`tasks_of`, :func:`keypoints_of` and :func:`root_of` read its metadata.
 
     Raises:
         ManifestError: nothing is there, a file is not a valid manifest, or two files contradict each other.
@@ -112,6 +125,23 @@ def tasks_of(table: pa.Table) -> dict[str, list[str]]:
     return tasks
 
 
+def kind_of(table: pa.Table, task: str) -> TaskKind:
+    """What a task's labels are of: ``label``, ``multi_label`` or ``frame_label``, which is its column's prefix too.
+
+    One that has labels both a video and a frame counts as one of videos.
+
+    Raises:
+        ManifestError: the manifest does not have the task.
+    """
+    if LABEL_PREFIX + task in table.column_names:
+        return "label"
+    if MULTI_LABEL_PREFIX + task in table.column_names:
+        return "multi_label"
+    if FRAME_LABEL_PREFIX + task in table.column_names:
+        return "frame_label"
+    raise ManifestError(f"task {task!r} is not in the manifest; it has {', '.join(tasks_of(table)) or 'none'}")
+
+
 def root_of(table: pa.Table) -> Path | None:
     """The absolute folder below which relative paths lie; ``None`` where no path is relative."""
     root = table.schema.metadata.get(ROOT_KEY)
@@ -126,7 +156,7 @@ def absolute_paths(table: pa.Table) -> list[str]:
 
 
 def fingerprint_of(table: pa.Table) -> str:
-    """SHA-256 over what the manifest says: version, tasks, and every column in the order of the names.
+    """SHA-256 over what the manifest says: version, tasks, keypoints, and every column in the order of the names.
 
     The root and ``modified_ns`` are left out: the same files elsewhere, or touched, are the same manifest. How the
     table is chunked or compressed does not matter either.
@@ -138,5 +168,7 @@ def fingerprint_of(table: pa.Table) -> str:
     version = table.schema.metadata[VERSION_KEY].decode()
     digest.update(json.dumps([version, tasks_of(table)], sort_keys=True).encode())
     for name in sorted(set(table.column_names) - set(_NOT_CONTENT)):
-        digest.update(json.dumps([name, str(table.schema.field(name).type), table[name].to_pylist()]).encode())
+        # Numbers of every frame as text would take seconds a thousand videos.
+        content = digest_of(table) if name == KEYPOINTS_COLUMN else table[name].to_pylist()
+        digest.update(json.dumps([name, str(table.schema.field(name).type), content]).encode())
     return digest.hexdigest()

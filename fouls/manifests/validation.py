@@ -6,29 +6,34 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fouls.errors import ManifestError
+from fouls.manifests.complaints import complain
+from fouls.manifests.keypoints import check_keypoints
+from fouls.manifests.label_checks import check_labels, check_samples
 from fouls.manifests.schema import (
     BASE_FIELDS,
     FRAME_LABEL_PREFIX,
     FRAME_LABEL_TYPE,
-    IGNORED_FRAME,
+    KEYPOINTS_COLUMN,
     LABEL_PREFIX,
     LABEL_TYPE,
     MAX_CLASSES,
+    MULTI_LABEL_PREFIX,
+    MULTI_LABEL_TYPE,
     ROOT_KEY,
     SCHEMA_VERSION,
     TASKS_KEY,
     VERSION_KEY,
     check_task_names,
-    frame_label_tasks,
     is_url,
-    label_tasks,
 )
 
+__all__ = ["check_samples", "check_unique", "check_version", "validate"]
+
+_PREFIXES = (LABEL_PREFIX, MULTI_LABEL_PREFIX, FRAME_LABEL_PREFIX)
 _BASE_TYPES = {field.name: field.type for field in BASE_FIELDS}
 _NOT_NULL = tuple(field.name for field in BASE_FIELDS if not field.nullable)
 _NOT_NEGATIVE = ("view", "start_frame", "num_frames", "width", "height", "fps", "duration_seconds", "size_bytes")
@@ -50,10 +55,8 @@ def validate(table: pa.Table, source: str = "manifest") -> None:
     _check_values(table, source)
     _check_segments(table, source)
     _check_paths(table, source)
-    for task in label_tasks(table.column_names):
-        _check_labels(table, task, tasks[task], source)
-    for task in frame_label_tasks(table.column_names):
-        _check_frame_labels(table, task, tasks[task], source)
+    check_labels(table, tasks, source)
+    check_keypoints(table, source)
     check_unique(table, source)
     check_samples(table, source)
 
@@ -99,8 +102,11 @@ def _check_metadata(table: pa.Table, source: str) -> dict[str, list[str]]:
 def _check_columns(table: pa.Table, tasks: Mapping[str, Sequence[str]], source: str) -> None:
     types = dict(_BASE_TYPES)
     types |= {LABEL_PREFIX + task: LABEL_TYPE for task in tasks}
+    types |= {MULTI_LABEL_PREFIX + task: MULTI_LABEL_TYPE for task in tasks}
     types |= {FRAME_LABEL_PREFIX + task: FRAME_LABEL_TYPE for task in tasks}
     for name in table.column_names:
+        if name == KEYPOINTS_COLUMN:
+            continue  # check_keypoints knows its type
         if table.column_names.count(name) > 1:
             raise ManifestError(f"{source}: column {name!r} is there twice")
         if name not in types:
@@ -114,40 +120,38 @@ def _check_columns(table: pa.Table, tasks: Mapping[str, Sequence[str]], source: 
         if name not in table.column_names:
             raise ManifestError(f"{source}: column {name!r} is missing")
     for task in tasks:
-        if LABEL_PREFIX + task not in table.column_names and FRAME_LABEL_PREFIX + task not in table.column_names:
+        kinds = [prefix for prefix in _PREFIXES if prefix + task in table.column_names]
+        if LABEL_PREFIX in kinds and MULTI_LABEL_PREFIX in kinds:
+            raise ManifestError(
+                f"{source}: task {task!r} has columns {LABEL_PREFIX + task!r} and {MULTI_LABEL_PREFIX + task!r}; a "
+                "video has one label or any number of them"
+            )
+        if not kinds:
             raise ManifestError(f"{source}: task {task!r} has class names, but no column {LABEL_PREFIX + task!r}")
-
-
-def _complain(table: pa.Table, wrong: pa.ChunkedArray, column: str, source: str, rule: str) -> None:
-    """Raise for the first row in which ``wrong`` is true; null is not wrong."""
-    row = pc.index(wrong, True).as_py()
-    if row >= 0:
-        value, video_id = table[column][row].as_py(), table["video_id"][row].as_py()
-        raise ManifestError(f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {value!r} {rule}")
 
 
 def _check_values(table: pa.Table, source: str) -> None:
     for name in _NOT_NULL:
-        _complain(table, pc.is_null(table[name]), name, source, "is not allowed")
+        complain(table, pc.is_null(table[name]), name, source, "is not allowed")
     for name in _NOT_EMPTY:
-        _complain(table, pc.equal(table[name], ""), name, source, "is empty")
+        complain(table, pc.equal(table[name], ""), name, source, "is empty")
     for name in _NOT_NEGATIVE:
-        _complain(table, pc.less(table[name], 0), name, source, "is negative")
+        complain(table, pc.less(table[name], 0), name, source, "is negative")
     probed = pc.is_null(table["probe_error"])
     for name in ("num_frames", "fps"):
         missing = pc.and_(probed, pc.is_null(table[name]))
-        _complain(table, missing, name, source, "where no probe_error says why it is unknown")
+        complain(table, missing, name, source, "where no probe_error says why it is unknown")
 
 
 def _check_segments(table: pa.Table, source: str) -> None:
     start, stop = table["start_frame"], table["stop_frame"]
     rule = "is not below stop_frame: a segment is [start_frame, stop_frame)"
-    _complain(table, pc.greater_equal(pc.fill_null(start, 0), stop), "start_frame", source, rule)
+    complain(table, pc.greater_equal(pc.fill_null(start, 0), stop), "start_frame", source, rule)
     probed = pc.is_null(table["probe_error"])
     beyond = pc.and_(probed, pc.greater(stop, table["num_frames"]))
-    _complain(table, beyond, "stop_frame", source, "is greater than num_frames")
+    complain(table, beyond, "stop_frame", source, "is greater than num_frames")
     beyond = pc.and_(probed, pc.greater_equal(start, table["num_frames"]))
-    _complain(table, beyond, "start_frame", source, "is not below num_frames")
+    complain(table, beyond, "start_frame", source, "is not below num_frames")
 
 
 def _check_paths(table: pa.Table, source: str) -> None:
@@ -158,36 +162,7 @@ def _check_paths(table: pa.Table, source: str) -> None:
         return
     relative = [not is_url(path) and not PurePath(path).is_absolute() for path in table["path"].to_pylist()]
     rule = f"is relative, but the metadata has no {ROOT_KEY.decode()}"
-    _complain(table, pa.chunked_array([relative], pa.bool_()), "path", source, rule)
-
-
-def _check_labels(table: pa.Table, task: str, names: Sequence[str], source: str) -> None:
-    column = LABEL_PREFIX + task
-    outside = pc.or_(pc.less(table[column], 0), pc.greater_equal(table[column], len(names)))
-    _complain(table, outside, column, source, f"is outside of the {len(names)} classes of task {task!r}")
-
-
-def _check_frame_labels(table: pa.Table, task: str, names: Sequence[str], source: str) -> None:
-    column = FRAME_LABEL_PREFIX + task
-    lists = table[column]
-    longer = pc.greater(pc.list_value_length(lists), table["num_frames"])
-    row = pc.index(longer, True).as_py()
-    if row >= 0:
-        length, frames = len(lists[row]), table["num_frames"][row].as_py()
-        video_id = table["video_id"][row].as_py()
-        raise ManifestError(
-            f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {length} labels for {frames} frames"
-        )
-    values, rows = pc.list_flatten(lists), pc.list_parent_indices(lists)
-    outside = pc.or_kleene(pc.less(values, IGNORED_FRAME), pc.greater_equal(values, len(names)))
-    wrong = pc.index(pc.fill_null(outside, True), True).as_py()
-    if wrong >= 0:
-        row, value = rows[wrong].as_py(), values[wrong].as_py()
-        video_id = table["video_id"][row].as_py()
-        raise ManifestError(
-            f"{source}: row {row} (video_id {video_id!r}), column {column!r}: {value!r} is neither {IGNORED_FRAME} "
-            f"nor one of the {len(names)} classes of task {task!r}"
-        )
+    complain(table, pa.chunked_array([relative], pa.bool_()), "path", source, rule)
 
 
 def check_unique(table: pa.Table, source: str) -> None:
@@ -201,27 +176,3 @@ def check_unique(table: pa.Table, source: str) -> None:
         if video_id in seen:
             raise ManifestError(f"{source}: row {row}, column 'video_id': {video_id!r} is in row {seen[video_id]} too")
         seen[video_id] = row
-
-
-def check_samples(table: pa.Table, source: str) -> None:
-    """The views of a sample stand in one split and carry one label a task (or none).
-
-    Raises:
-        ManifestError: names the column, both values and both videos.
-    """
-    codes = pc.dictionary_encode(table["sample_id"]).combine_chunks().indices.to_numpy()
-    for name in ("split", *(LABEL_PREFIX + task for task in label_tasks(table.column_names))):
-        values = pc.dictionary_encode(table[name]).combine_chunks().indices
-        known = values.is_valid().to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(known)
-        sample, value = codes[rows], values.drop_null().to_numpy()
-        _, first, inverse = np.unique(sample, return_index=True, return_inverse=True)
-        differs = np.flatnonzero(value != value[first][inverse])
-        if differs.size:
-            row, other = int(rows[differs[0]]), int(rows[first[inverse[differs[0]]]])
-            raise ManifestError(
-                f"{source}: row {row}, column {name!r}: {table[name][row].as_py()!r} for video "
-                f"{table['video_id'][row].as_py()!r}, but {table[name][other].as_py()!r} for "
-                f"{table['video_id'][other].as_py()!r} (row {other}): both are views of the sample "
-                f"{table['sample_id'][row].as_py()!r}"
-            )

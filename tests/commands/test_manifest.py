@@ -82,6 +82,7 @@ def test_json(workplace: Path) -> None:
     assert shown["tasks"]["action"] == {
         "classes": ["run"],
         "counts": {"run": {"train": 1, "valid": 0}},
+        "kind": "label",
         "unit": "samples",
     }
     assert shown["splits"]["valid"]["failed"] == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from fouls.manifests.schema import BASE_FIELDS, FRAME_LABEL_TYPE, LABEL_TYPE, manifest_schema
+from fouls.manifests.keypoints import Keypoints, keypoints_array
+from fouls.manifests.schema import BASE_FIELDS, FRAME_LABEL_TYPE, LABEL_TYPE, MULTI_LABEL_TYPE, manifest_schema
 
 CLASSES = ("run", "jump", "sit")
 
@@ -47,8 +49,9 @@ def with_column(table: pa.Table, name: str, values: object) -> pa.Table:
     """The table with one column replaced or added; ``values`` is an Arrow array, or a list of the column's type."""
     index = table.schema.get_field_index(name)
     if not isinstance(values, pa.Array):
-        guess = FRAME_LABEL_TYPE if name.startswith("frame_label.") else LABEL_TYPE
-        values = pa.array(values, table.schema.field(name).type if index >= 0 else guess)
+        guesses = {"label": LABEL_TYPE, "multi_label": MULTI_LABEL_TYPE, "frame_label": FRAME_LABEL_TYPE}
+        kind = name.partition(".")[0]
+        values = pa.array(values, table.schema.field(name).type if index >= 0 else guesses[kind])
     return table.set_column(index, name, values) if index >= 0 else table.append_column(name, values)
 
 
@@ -60,3 +63,10 @@ def with_metadata(table: pa.Table, **metadata: str | None) -> pa.Table:
         if value is not None:
             changed[f"fouls.{name}".encode()] = value.encode()
     return table.replace_schema_metadata(changed)
+
+
+def with_keypoints(table: pa.Table, names: Sequence[str], videos: Sequence[Keypoints | None]) -> pa.Table:
+    """The table with keypoints, (F, K, 3) a video."""
+    return with_metadata(
+        with_column(table, "frame_keypoints", keypoints_array(videos, len(names))), keypoints=json.dumps(list(names))
+    )

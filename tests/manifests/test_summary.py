@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
+
 from fouls.manifests.summary import summarise
-from tests.manifests.tables import make_table, with_column
+from tests.manifests.tables import make_table, with_column, with_keypoints
 
 
 def test_a_sample_counts_once() -> None:
@@ -37,7 +39,27 @@ def test_a_sample_counts_once() -> None:
 def test_frame_labels_are_counted_by_frame() -> None:
     table = make_table().drop_columns(["label.action"])
     summary = summarise(with_column(table, "frame_label.action", [[0, 0, -1, 2], None, [2]]))
-    assert summary.frame_tasks == ("action",)
+    assert summary.kinds == {"action": "frame_label"}
     assert summary.classes == {"action": {"run": {"train": 2}, "jump": {"train": 0}, "sit": {"train": 2}}}
     assert summary.splits["train"].num_labelled == {"action": 2}
     assert summary.failures == ()
+
+
+def test_any_number_of_labels_counts_each_sample_in_each_class_once() -> None:
+    table = make_table(["a", "b", "c", "d"], sample_id=["s", "s", "t", "u"], view=[0, 1, 0, 0])
+    table = table.drop_columns(["label.action"])
+    summary = summarise(with_column(table, "multi_label.action", [[0, 2], [0, 2], [2], None]))
+    assert summary.kinds == {"action": "multi_label"}
+    assert summary.classes == {"action": {"run": {"train": 1}, "jump": {"train": 0}, "sit": {"train": 2}}}
+    assert summary.splits["train"].num_labelled == {"action": 2}
+    nothing = summarise(with_column(table, "multi_label.action", [[], [], [], None]))
+    assert nothing.splits["train"].num_labelled == {"action": 2}
+
+
+def test_videos_with_keypoints_are_counted() -> None:
+    table = make_table(split=["train", "train", "test"])
+    assert summarise(table).keypoints == ()
+    pose = np.full((10, 1, 3), 0.5, dtype=np.float32)
+    summary = summarise(with_keypoints(table, ["nose"], [pose, None, pose]))
+    assert summary.keypoints == ("nose",)
+    assert {name: split.num_with_keypoints for name, split in summary.splits.items()} == {"train": 1, "test": 1}

@@ -11,6 +11,7 @@ from fouls.errors import ManifestError
 from fouls.manifests.table import (
     absolute_paths,
     fingerprint_of,
+    kind_of,
     read_manifest,
     root_of,
     tasks_of,
@@ -98,6 +99,37 @@ def test_files_that_contradict_each_other_are_both_named(tmp_path: Path) -> None
     with pytest.raises(ManifestError) as error:
         read_manifest(tmp_path)
     assert f"video_id 'x' is in {tmp_path / 'a.parquet'} and in {tmp_path / 'b.parquet'}" in str(error.value)
+
+
+def test_kinds(tmp_path: Path) -> None:
+    videos = make_table(["x"])
+    frames = with_column(make_table(["y"]).drop_columns(["label.action"]), "frame_label.action", [[0]])
+    many = with_column(
+        make_table(["z"], task="attributes").drop_columns(["label.attributes"]), "multi_label.attributes", [[0, 2]]
+    )
+    assert [kind_of(videos, "action"), kind_of(frames, "action"), kind_of(many, "attributes")] == [
+        "label",
+        "frame_label",
+        "multi_label",
+    ]
+    for name, table in (("a", frames), ("b", many), ("c", videos)):
+        write_manifest(table, tmp_path / f"{name}.parquet")
+    merged = read_manifest(tmp_path)
+    assert tasks_of(merged) == {"action": list(CLASSES), "attributes": list(CLASSES)}
+    assert (kind_of(merged, "action"), kind_of(merged, "attributes")) == ("label", "multi_label")
+    assert merged["multi_label.attributes"].to_pylist() == [None, [0, 2], None]
+    with pytest.raises(ManifestError, match="task 'motion' is not in the manifest; it has action, attributes"):
+        kind_of(merged, "motion")
+
+
+def test_a_task_is_of_one_kind_in_all_manifests(tmp_path: Path) -> None:
+    many = with_column(make_table(["y"]).drop_columns(["label.action"]), "multi_label.action", [[0, 2]])
+    write_manifest(make_table(["x"]), tmp_path / "a.parquet")
+    write_manifest(many, tmp_path / "b.parquet")
+    with pytest.raises(
+        ManifestError, match=r"task 'action' has one label a video in .*a\.parquet and any number in .*b"
+    ):
+        read_manifest(tmp_path)
 
 
 def test_urls_and_absolute_paths_pass_through() -> None:

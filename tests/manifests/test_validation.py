@@ -154,3 +154,41 @@ def test_frame_labels() -> None:
 def test_frame_labels_alone_make_a_task(tmp_path: Path) -> None:
     table = with_column(make_table().drop_columns(["label.action"]), "frame_label.action", [[0], None, [1]])
     assert tasks_of(reread(table, tmp_path)) == {"action": list(CLASSES)}
+
+
+def test_a_video_that_could_not_be_probed_may_have_any_number_of_frame_labels() -> None:
+    unknown = {"num_frames": [10, None, 10], "fps": [25.0, None, 25.0], "probe_error": [None, "no such file", None]}
+    validate(with_column(make_table(**unknown), "frame_label.action", [[0], [1] * 999, None]))
+    cut = {"probe_error": [None, "too_short: segment beyond the end", None]}
+    validate(with_column(make_table(**cut), "frame_label.action", [[0], [1] * 999, None]))
+
+
+def test_multi_labels(tmp_path: Path) -> None:
+    table = make_table().drop_columns(["label.action"])
+    valid = with_column(table, "multi_label.action", [[0, 2], [], None])
+    assert reread(valid, tmp_path).equals(valid)
+    for labels, expected in (
+        ([0, 3], "3 is none of the 3 classes of task 'action'"),
+        ([-1], "-1 is none of the 3 classes of task 'action'"),
+        ([None], "None is none of the 3 classes of task 'action'"),
+        ([2, 0], "[2, 0] is not ascending, each class once"),
+        ([1, 1], "[1, 1] is not ascending, each class once"),
+    ):
+        wrong = with_column(table, "multi_label.action", [[2], labels, [0]])
+        assert complaint(wrong) == f"row 1 (video_id 'b'), column 'multi_label.action': {expected}"
+
+
+def test_one_label_or_many() -> None:
+    assert complaint(with_column(make_table(), "multi_label.action", [[0], [1], None])) == (
+        "task 'action' has columns 'label.action' and 'multi_label.action'; a video has one label or any number of them"
+    )
+
+
+def test_views_of_a_sample_agree_in_all_their_labels() -> None:
+    table = make_table(sample_id=["s", "t", "s"], view=[0, 0, 1]).drop_columns(["label.action"])
+    validate(with_column(table, "multi_label.action", [[0, 1], [2], [0, 1]]))
+    validate(with_column(table, "multi_label.action", [[0, 1], [2], None]))
+    assert complaint(with_column(table, "multi_label.action", [[0, 1], [0], [0]])) == (
+        "row 2, column 'multi_label.action': [0] for video 'c', but [0, 1] for 'a' (row 0): both are views of the "
+        "sample 's'"
+    )

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from fouls.errors import ManifestError
+from fouls.manifests.keypoints import Keypoints
+from fouls.manifests.schema import TaskKind
 from fouls.video.probe import Probe
+from fouls.video.types import VideoInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,11 @@ class BuildOptions:
 OptionName = Literal["roots", "task", "label_from", "split_from", "splits", "class_names", "label_set"]
 
 
+Labels = int | Sequence[int] | None
+"""What a row says of a task: the index of a class; indices, ascending, each once; or a class a native frame from 0 on,
+-1 where there is none. ``None``: no label."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One video as a builder lists it."""
@@ -54,7 +62,9 @@ class Row:
     split: str = ""
     start_frame: int | None = None
     stop_frame: int | None = None
-    labels: Mapping[str, int | None] = field(default_factory=dict)
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+    """Task → labels, as its kind in the listing says."""
+    keypoints: Keypoints | None = None
     known: Probe | None = None
     """What the source itself says about a video that can't be probed here (a URL)."""
 
@@ -81,8 +91,19 @@ class Listing:
     """Name of the manifest where none is given."""
     tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Task → class names."""
+    kinds: Mapping[str, TaskKind] = field(default_factory=dict)
+    """Task → kind, for those that have not one label a video."""
+    keypoints: tuple[str, ...] = ()
+    """Names of the keypoints of each frame, in their order."""
     notes: tuple[str, ...] = ()
     """What was inferred, to be said to the user."""
+    settle: Callable[[Mapping[str, VideoInfo]], Listing] | None = None
+    """Where rows depend on what their videos are: from path → what the probe found, for those that it could read, the
+    listing that holds then, with the same videos in the same order."""
+
+    def kind_of(self, task: str) -> TaskKind:
+        """What a task's labels are of."""
+        return self.kinds.get(task, "label")
 
 
 @dataclass(frozen=True, kw_only=True)

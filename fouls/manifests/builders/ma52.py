@@ -59,8 +59,10 @@ def _class_names(options: BuildOptions) -> Mapping[str, Path]:
 
 
 def _labels(row: Row, held_back: bool) -> Mapping[str, int | None]:
-    fine = None if held_back and row.split == _TEST else row.labels[FINE_TASK]
-    return {FINE_TASK: fine, COARSE_TASK: None if fine is None else FINE_TO_COARSE[fine]}
+    fine = row.labels[FINE_TASK]
+    if not isinstance(fine, int) or (held_back and row.split == _TEST):
+        return {FINE_TASK: None, COARSE_TASK: None}
+    return {FINE_TASK: fine, COARSE_TASK: FINE_TO_COARSE[fine]}
 
 
 BUILDER = Builder(
