@@ -6,8 +6,10 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
-from fouls.heads.figures import draw_confusion, draw_curves
+from fouls.heads.figures import draw_class_f1, draw_confusion, draw_curves, draw_reliability
+from fouls.heads.metrics import score
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -25,6 +27,18 @@ def test_confusion(number: int) -> None:
     width, height = size_of(draw_confusion(counts.tolist(), names, "action, test", "251 samples"))
     assert 500 < width < 2700
     assert 400 < height < 2700
+
+
+@pytest.mark.parametrize("number", [2, 8, 52, 400])
+def test_class_f1_and_reliability(number: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, number - 1, 60)  # the last class has no examples, with many classes more have none
+    scores = score(torch.from_numpy(rng.dirichlet(np.full(number, 0.3), 60)), torch.from_numpy(labels))
+    names = [f"a class with a name that is rather long, number {index}" for index in range(number)]
+    width, height = size_of(draw_class_f1(scores["per_class"], names, "action, test", "60 samples"))
+    assert width == (1200 if number == 400 else 1125)
+    assert height == (630 if number == 400 else int(150 * (1.5 + 0.27 * number)))
+    assert size_of(draw_reliability(scores["reliability"], "action, test", "60 samples")) == (780, 960)
 
 
 @pytest.mark.parametrize("has_valid", [True, False])
