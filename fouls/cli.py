@@ -15,7 +15,8 @@ from fouls.commands.classify import classify
 from fouls.commands.extract import extract
 from fouls.commands.heads import evaluate, train_head
 from fouls.commands.predict import predict
-from fouls.commands.store import failures, status, verify
+from fouls.commands.store import failures, status
+from fouls.commands.verify import verify
 from fouls.errors import FoulsError
 
 app = typer.Typer(

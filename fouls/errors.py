@@ -27,6 +27,10 @@ class StoreError(FoulsError):
     """A store is missing, damaged, busy, or of a newer format."""
 
 
+class DamagedStoreError(StoreError):
+    """What lies in a store is not what was written there. Names the file, and the command that mends it."""
+
+
 class SpecMismatchError(StoreError):
     """The store was made with another spec. Names the differing fields and the command that would work."""
 
@@ -49,6 +53,12 @@ class ExecutorError(FoulsError):
 
 class RunError(FoulsError):
     """A run folder, or what a head is trained from, is not usable."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 class VideoError(FoulsError):

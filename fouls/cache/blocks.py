@@ -6,13 +6,16 @@ import dataclasses
 import hashlib
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
+from fouls.cache.disk import writing
 from fouls.cache.ledger import BlockRecord, commit, from_ranges
+from fouls.cache.links import refuse_links
 from fouls.cache.store import Store
 from fouls.errors import StoreError
 from fouls.files import sync
@@ -26,7 +29,7 @@ class BlockWriter:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._group = zarr.open_group(store.path, mode="r+")
+        self._group = zarr.open_group(store.path, mode="r+", zarr_format=3)
 
     def commit(self, features: Features, record: BlockRecord) -> BlockRecord:
         """Write a block's arrays whole, and then its record.
@@ -39,7 +42,7 @@ class BlockWriter:
             The record as it was written.
 
         Raises:
-            StoreError: a done row is not finite.
+            StoreError: a done row is not finite, a part of the store is a link, or the disk takes no more.
         """
         start, stop = block_span(self.store, record.block)
         done = _positions(record, start)
@@ -48,8 +51,12 @@ class BlockWriter:
         started = time.perf_counter()
         for pool, values in features.items():
             array: Any = self._group[pool]
-            array[start:stop] = values
-            self._sync_chunk(pool, record.block)
+            chunk = chunk_path(self.store, pool, record.block)
+            refuse_links(self.store.path, chunk.parent)
+            with writing(self.store.path):
+                array[start:stop] = values
+                if chunk.exists():  # a chunk of nothing but NaN is not stored
+                    sync(chunk)
         seconds = {**record.seconds, "write": round(time.perf_counter() - started, 6)}
         record = dataclasses.replace(
             record,
@@ -60,16 +67,15 @@ class BlockWriter:
         commit(self.store.path, record)
         return record
 
-    def _sync_chunk(self, pool: str, block: int) -> None:
-        zeros = ["0"] * len(self.store.pools[pool])
-        chunk = self.store.path.joinpath(pool, "c", str(block), *zeros)
-        if chunk.exists():  # a chunk of nothing but NaN is not stored
-            sync(chunk)
+
+def chunk_path(store: Store, pool: str, block: int) -> Path:
+    """Where a block of a pool lies."""
+    return store.path.joinpath(pool, "c", str(block), *["0"] * len(store.pools[pool]))
 
 
 def block_span(store: Store, block: int) -> tuple[int, int]:
     """The row numbers [start, stop) of a block; the last one may be short."""
-    num_rows = store[next(iter(store.pools))].shape[0]
+    num_rows = int(store[next(iter(store.pools))].shape[0])
     start = block * store.block_rows
     return start, min(start + store.block_rows, num_rows)
 
@@ -87,17 +93,38 @@ def load_done(store: Store, record: BlockRecord) -> Features | None:
     Returns:
         ``None`` when a done row is not what the record says: the block has to be done anew.
     """
-    features = empty_features(store, record.block)
     start, stop = block_span(store, record.block)
+    if not record.within(range(start, stop)):
+        return None
+    features = empty_features(store, record.block)
     done = _positions(record, start)
+    if not len(done):
+        return features
     for pool, values in features.items():
-        try:
-            values[done] = np.asarray(store[pool][start:stop])[done]
-        except (ValueError, OSError):  # the chunk's own checksum does not match, or it is cut short
+        read = read_chunk(store, pool, record.block)
+        if read is None or checksum(read[done]) != record.checksums.get(pool):
             return None
-        if checksum(values[done]) != record.checksums[pool]:
-            return None
+        values[done] = read[done]
     return features
+
+
+def read_chunk(store: Store, pool: str, block: int) -> npt.NDArray[Any] | None:
+    """A block's rows of one pool, whatever the ledger says of them; NaN where no chunk was ever written.
+
+    Returns:
+        ``None`` when the chunk is not what was written: its own checksum does not match, or it is cut short.
+    """
+    start, stop = block_span(store, block)
+    try:
+        return np.asarray(store[pool][start:stop])
+    except (ValueError, OSError):
+        return None
+
+
+def finite_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether all of a row is finite, (rows,)."""
+    finite: npt.NDArray[np.bool_] = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return finite
 
 
 def checksum(values: npt.NDArray[Any]) -> str:
@@ -111,7 +138,7 @@ def _positions(record: BlockRecord, start: int) -> npt.NDArray[np.int64]:
 
 
 def _check_finite(pool: str, values: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    bad = ~finite_rows(values)
     if bad.any():
         raise StoreError(
             f"row {rows[bad][0]} of pool {pool!r} is not finite as {values.dtype}: its values are beyond the range; "

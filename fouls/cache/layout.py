@@ -10,11 +10,13 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
+from fouls.cache.attributes import FORMAT_VERSION, is_sealed, parse_attributes, seal
+from fouls.cache.disk import writing
+from fouls.cache.index_files import INDEX_FOLDER
 from fouls.cache.ledger import LEDGER_FOLDER
-from fouls.cache.rows import INDEX_FOLDER
+from fouls.cache.links import refuse_links
 from fouls.cache.spec import Spec
 
-FORMAT_VERSION = 1
 MAX_BLOCK_ROWS = 64
 MIN_BLOCK_ROWS = 4
 MAX_BLOCK_BYTES = 64 * 2**20
@@ -40,10 +42,21 @@ def _floor_power_of_two(number: int) -> int:
     return 1 << (number.bit_length() - 1)
 
 
-def create_group(path: Path, *, spec: Spec, shapes: PoolShapes, block_rows: int, made_by: Mapping[str, Any]) -> None:
+def create_group(
+    path: Path,
+    *,
+    spec: Spec,
+    shapes: PoolShapes,
+    block_rows: int,
+    made_by: Mapping[str, Any],
+    grids: PoolShapes | None = None,
+) -> None:
     """Make what is missing of an empty store: group, ``rows``, ``ledger``, and an array without rows a pool.
 
     Safe to repeat after a crash at any point; a group that is there is left as it is.
+
+    Raises:
+        StoreError: a part of the store is a link that leads out of it.
     """
     path.mkdir(parents=True, exist_ok=True)
     if not (path / "zarr.json").exists():
@@ -54,45 +67,57 @@ def create_group(path: Path, *, spec: Spec, shapes: PoolShapes, block_rows: int,
             "block_rows": block_rows,
             "pools": {pool: list(shape) for pool, shape in sorted(shapes.items())},
             "made_by": dict(made_by),
+            **({"grids": {pool: list(grid) for pool, grid in sorted(grids.items())}} if grids else {}),
         }
-        zarr.create_group(path, zarr_format=3, attributes=attributes)
+        zarr.create_group(path, zarr_format=3, attributes=seal(attributes))
     complete_group(path)
 
 
 def complete_group(path: Path) -> None:
-    """Make the members that a crash while the store was being made has left out."""
-    group = zarr.open_group(path, mode="r+")
-    attributes = group.attrs.asdict()
-    for name in (INDEX_FOLDER, LEDGER_FOLDER):
-        if not (path / name / "zarr.json").exists():
-            group.create_group(name)
-    block_rows: Any = attributes["block_rows"]
-    pools: Any = attributes["pools"]
-    spec: Any = attributes["spec"]
-    for pool, shape in pools.items():
+    """Make the members that a crash while the store was being made has left out.
+
+    Raises:
+        StoreError: a part of the store is a link that leads out of it.
+    """
+    group = zarr.open_group(path, mode="r+", zarr_format=3)
+    plain = group.attrs.asdict()
+    attributes = parse_attributes(plain, path)
+    refuse_links(path, *(path / member for member in (INDEX_FOLDER, LEDGER_FOLDER, *attributes.pools)))
+    if not (path / INDEX_FOLDER / "zarr.json").exists():
+        # Its attributes are the store's once more, where there is a checksum to tell which of the two is damaged.
+        group.create_group(INDEX_FOLDER, attributes=plain if is_sealed(plain) else None)
+    if not (path / LEDGER_FOLDER / "zarr.json").exists():
+        group.create_group(LEDGER_FOLDER)
+    for pool, shape in attributes.pools.items():
         if (path / pool / "zarr.json").exists():
             continue
         group.create_array(
             pool,
             shape=(0, *shape),
-            chunks=(block_rows, *shape),
-            dtype=spec["stored_dtype"],
+            chunks=(attributes.block_rows, *shape),
+            dtype=attributes.spec.stored_dtype,
             fill_value=np.nan,
             # Features hardly compress; the checksum lets every reader notice a flipped bit.
             compressors=[Crc32cCodec()],
-            dimension_names=("row", *_DIMENSIONS.get(len(shape), tuple(f"axis_{i}" for i in range(len(shape))))),
+            dimension_names=dimension_names(len(shape)),
         )
 
 
+def dimension_names(num_axes: int) -> tuple[str, ...]:
+    """Names of an array's axes, for rows of features with ``num_axes`` axes."""
+    return ("row", *_DIMENSIONS.get(num_axes, tuple(f"axis_{axis}" for axis in range(num_axes))))
+
+
 def resize_arrays(path: Path, num_rows: int) -> None:
-    """Grow every pool's array to ``num_rows`` rows; it never shrinks."""
-    group = zarr.open_group(path, mode="r+")
-    for pool in _pools(group):
-        array = group[pool]
+    """Grow every pool's array to ``num_rows`` rows; it never shrinks.
+
+    Raises:
+        StoreError: a pool is a link, or the disk takes no more.
+    """
+    group = zarr.open_group(path, mode="r+", zarr_format=3)
+    for pool in parse_attributes(group.attrs.asdict(), path).pools:
+        refuse_links(path, path / pool)
+        array: Any = group[pool]
         if array.shape[0] < num_rows:
-            array.resize((num_rows, *array.shape[1:]))
-
-
-def _pools(group: zarr.Group) -> list[str]:
-    pools: Any = group.attrs["pools"]
-    return list(pools)
+            with writing(path):
+                array.resize((num_rows, *array.shape[1:]))

@@ -1,21 +1,29 @@
 """The ledger: a record a block of what is done, what failed and why.
 
-A row counts as done only when the ledger says so, and the ledger says so only after the arrays are written.
+A row counts as done only when the ledger says so, and the ledger says so only after the arrays are written. The last
+member of a record is a checksum of all bytes before it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from fouls.errors import StoreError
+from fouls.cache.disk import writing
+from fouls.cache.links import refuse_links
+from fouls.errors import DamagedStoreError
 from fouls.files import write_atomically
 
 LEDGER_FOLDER = "ledger"
+RECORD_NAME = re.compile(r"\d{8}\.json")
+
+_CHECKSUM = b',\n "checksum": '
 
 Ranges = list[list[int]]
 """Row numbers as [start, stop) pairs, ascending."""
@@ -57,6 +65,12 @@ class RowFailure:
     attempts: int = 1
     """How often the row was tried."""
 
+    def __post_init__(self) -> None:
+        _check_row_number("row", self.row)
+        for name in ("video_id", "code", "message"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} of a failure is {getattr(self, name)!r}; it must be text")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRecord:
@@ -80,52 +94,120 @@ class BlockRecord:
     finished_at: str | None = None
     """Times of the last attempt's start and commit, ISO 8601, UTC."""
 
+    def __post_init__(self) -> None:
+        _check_row_number("block", self.block)
+        for name, ranges in {"done": self.done, **self.decoders}.items():
+            _check_ranges(name, ranges)
+
+    def within(self, rows: range) -> bool:
+        """Whether it speaks of these rows alone: those of its block."""
+        spans = [*self.done, *(span for ranges in self.decoders.values() for span in ranges)]
+        return all(rows.start <= start < stop <= rows.stop for start, stop in spans) and all(
+            failure.row in rows for failure in self.failures
+        )
+
     def to_json(self) -> bytes:
-        """The record as indented JSON."""
-        return (json.dumps(dataclasses.asdict(self), indent=1) + "\n").encode()
+        """The record as indented JSON, with its checksum."""
+        members = json.dumps(dataclasses.asdict(self), indent=1).removesuffix("\n}").encode()
+        return members + _tail(members)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`. Members that later versions have added are left out.
 
         Raises:
-            ValueError, KeyError, TypeError: not such a record.
+            ValueError, KeyError, TypeError: not such a record, or not as it was written.
         """
         plain: dict[str, Any] = json.loads(data)
+        if "checksum" in plain:
+            members = data.rpartition(_CHECKSUM)[0]
+            if data != members + _tail(members):
+                raise ValueError("its checksum is not the one that stands there")
+            plain = _known(cls, plain)
+            plain["failures"] = [_known(RowFailure, failure) for failure in plain["failures"]]
         plain["failures"] = tuple(RowFailure(**failure) for failure in plain["failures"])
         return cls(**plain)
 
 
+def _check_row_number(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from 0 on")
+
+
+def _check_ranges(name: str, ranges: Any) -> None:
+    last = 0
+    for start, stop in ranges:
+        _check_row_number(name, start)
+        _check_row_number(name, stop)
+        if not last <= start < stop:
+            raise ValueError(f"{name} has [{start}, {stop}), which is empty or not after the one before")
+        last = stop
+
+
+def _tail(members: bytes) -> bytes:
+    """What ends a record: the checksum of all that stands before."""
+    return _CHECKSUM + f'"sha256:{hashlib.sha256(members).hexdigest()}"\n}}\n'.encode()
+
+
+def _known(kind: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in plain.items() if name in names}
+
+
 def commit(store: Path, record: BlockRecord) -> None:
-    """Mark a block. Its arrays must be on the disk."""
-    write_atomically(_record_path(store, record.block), record.to_json())
+    """Mark a block. Its arrays must be on the disk.
+
+    Raises:
+        StoreError: the ledger lies behind a link, or the disk takes no more.
+    """
+    refuse_links(store, store / LEDGER_FOLDER)
+    with writing(store):
+        write_atomically(record_path(store, record.block), record.to_json())
 
 
 def read_record(store: Path, block: int) -> BlockRecord | None:
     """The record of one block, or ``None`` where no work on it has ended yet.
 
     Raises:
-        StoreError: the record is damaged.
+        DamagedStoreError: it is damaged.
     """
-    path = _record_path(store, block)
-    return _read(path) if path.exists() else None
+    path = record_path(store, block)
+    return read_record_file(path) if path.exists() else None
 
 
 def read_ledger(store: Path) -> list[BlockRecord]:
     """All records, in the order of the blocks.
 
     Raises:
-        StoreError: a record is damaged.
+        DamagedStoreError: a record is damaged.
     """
-    return [_read(path) for path in sorted((store / LEDGER_FOLDER).glob("*.json")) if path.name != "zarr.json"]
+    return [read_record_file(path) for path in record_files(store)]
 
 
-def _record_path(store: Path, block: int) -> Path:
+def record_files(store: Path) -> list[Path]:
+    """The files of the ledger, in the order of the blocks."""
+    return [path for path in sorted((store / LEDGER_FOLDER).glob("*.json")) if path.name != "zarr.json"]
+
+
+def record_path(store: Path, block: int) -> Path:
+    """Where the record of a block lies."""
     return store / LEDGER_FOLDER / f"{block:08d}.json"
 
 
-def _read(path: Path) -> BlockRecord:
+def read_record_file(path: Path) -> BlockRecord:
+    """One file of the ledger.
+
+    Raises:
+        DamagedStoreError: not what was written, or the record of another block.
+    """
     try:
-        return BlockRecord.from_json(path.read_bytes())
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not a ledger record ({error}): remove it, its block is then done anew") from error
+        record = BlockRecord.from_json(path.read_bytes())
+        if path.name != f"{record.block:08d}.json":
+            raise ValueError(f"it is that of block {record.block}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        store = path.parent.parent
+        raise DamagedStoreError(
+            f"{path} is not a ledger record ({error}): `fouls verify {store} --repair` mends it, or remove it: its "
+            "block is then done anew"
+        ) from error
+    return record

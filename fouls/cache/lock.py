@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fouls.cache.disk import writing
 from fouls.errors import StoreError
 
 
@@ -16,14 +17,15 @@ def exclusive(store: Path) -> Iterator[None]:
     """Hold a store's lock. It is on the folder itself, so that nothing is left behind, whatever dies.
 
     Raises:
-        StoreError: another process on this machine is filling the store.
+        StoreError: another process on this machine is filling the store, or its folder can't be made.
     """
     if sys.platform == "win32":  # folders can't be locked there
         yield
         return
     import fcntl
 
-    store.mkdir(parents=True, exist_ok=True)
+    with writing(store):
+        store.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(store, os.O_RDONLY)
     try:
         try:

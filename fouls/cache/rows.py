@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fouls.errors import StoreError
-from fouls.files import write_atomically
+from fouls.cache.index_files import read_index_files, write_index_file
+from fouls.errors import DamagedStoreError, StoreError, first_line
 
 ROW_SCHEMA = pa.schema(
     [
@@ -38,42 +38,36 @@ ROW_SCHEMA = pa.schema(
 )
 """One row a clip. ``start_frame`` … ``stop_seconds`` are the clip's own span, [start, stop), in the video's native
 frames; ``segment_start``, ``segment_stop`` the manifest's segment it was planned from (null: the whole video).
+``augment`` is 0 in the plain pass, 1 … K in the augmented ones; ``crop`` is 0 in these.
 ``plan_error`` says why a video could not be planned, as ``class: message``: it has one row, which can only fail."""
-
-INDEX_FOLDER = "rows"
-
-
-def index_files(store: Path) -> list[Path]:
-    """The files of the row index, in the order in which they were planned."""
-    return sorted((store / INDEX_FOLDER).glob("*.parquet"))
 
 
 def append_rows(store: Path, rows: pa.Table) -> Path:
     """Add one planning's rows; on the disk when this returns."""
-    path = store / INDEX_FOLDER / f"{len(index_files(store)):08d}.parquet"
     sink = pa.BufferOutputStream()
     pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())
-    return path
+    return write_index_file(store, sink.getvalue().to_pybytes())
 
 
 def read_rows(store: Path) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Read the whole row index.
 
     Returns:
-        The rows in ascending order of ``row``, and a mask of those that are retired: a later planning has the same
-        video again, since its content or segment has changed.
+        The rows in ascending order of ``row``, and a mask of those that are retired: a later planning has the plain
+        pass of the same video again, since its content or segment has changed. More augmented passes retire nothing.
 
     Raises:
-        StoreError: a file of the index is damaged.
+        DamagedStoreError: a file of the index is not what was written.
+        StoreError: it has other columns.
     """
     parts = []
-    for path in index_files(store):
+    for path, data in read_index_files(store):
         try:
-            part = pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"{path} is damaged ({reason}): restore it, or extract into another --out") from error
+            part = pq.read_table(pa.BufferReader(data))
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedStoreError(
+                f"{path} is damaged ({first_line(error)}): restore it, or extract into another --out"
+            ) from error
         if part.schema.names != ROW_SCHEMA.names:
             raise StoreError(f"{path} has the columns {part.schema.names}; expected {ROW_SCHEMA.names}")
         parts.append(part.cast(ROW_SCHEMA))
@@ -88,7 +82,8 @@ def _retired(parts: list[pa.Table]) -> npt.NDArray[np.bool_]:
         return np.zeros(len(part_of_row), dtype=bool)
     video_ids = pa.chunked_array([chunk for part in parts for chunk in part["video_id"].chunks])
     codes = video_ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    plain = np.concatenate([part["augment"].to_numpy() for part in parts]) == 0
     newest = np.zeros(codes.max(initial=0) + 1, dtype=np.int64)
-    np.maximum.at(newest, codes, part_of_row)
+    np.maximum.at(newest, codes[plain], part_of_row[plain])
     retired: npt.NDArray[np.bool_] = part_of_row < newest[codes]
     return retired

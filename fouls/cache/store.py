@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
-from fouls.cache.layout import FORMAT_VERSION
+from fouls.cache.attributes import parse_attributes
 from fouls.cache.ledger import BlockRecord, read_ledger
 from fouls.cache.rows import read_rows
 from fouls.cache.spec import Spec
-from fouls.errors import ConfigError, StoreError
+from fouls.errors import DamagedStoreError, StoreError, first_line
 
 STATUSES = ("todo", "done", "failed", "retired")
 TO_DO, DONE, FAILED, RETIRED = range(4)
@@ -32,6 +32,7 @@ class Store:
         fingerprint: SHA-256 of the spec.
         pools: pool → shape of one row's feature, such as ``(768,)`` or ``(8, 768)``.
         block_rows: rows a block, which is one chunk of every array along the first axis.
+        grids: pool of tokens → (T', H, W), where the backbone tells; time varies slowest.
         made_by: fouls' and the libraries' versions, and where the weights came from.
     """
 
@@ -41,22 +42,38 @@ class Store:
     pools: dict[str, tuple[int, ...]]
     block_rows: int
     made_by: dict[str, Any]
+    grids: dict[str, tuple[int, int, int]]
 
     def __getitem__(self, pool: str) -> zarr.Array[Any]:
         """The Zarr array of a pool, (rows, …); a row that is not done holds NaN.
 
         Raises:
             StoreError: the store has no such pool.
+            DamagedStoreError: its ``zarr.json`` is not what was written.
         """
         if pool not in self.pools:
             raise StoreError(f"{self.path} has no pool {pool!r}; it has {', '.join(self.pools)}")
-        array = self._group[pool]
-        assert isinstance(array, zarr.Array)
+        try:
+            array = self._group[pool]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedStoreError(self._broken(pool, first_line(error))) from error
+        expected = (self.block_rows, *self.pools[pool])
+        if not (
+            isinstance(array, zarr.Array)
+            and array.shape[1:] == self.pools[pool]
+            and array.chunks == expected
+            and array.dtype == np.dtype(self.spec.stored_dtype)
+        ):
+            raise DamagedStoreError(self._broken(pool, f"no array of {self.spec.stored_dtype} in chunks {expected}"))
         return array
+
+    def _broken(self, pool: str, reason: str) -> str:
+        where = self.path / pool / "zarr.json"
+        return f"{where} is not what was written there ({reason}): `fouls verify {self.path} --repair` mends it"
 
     @cached_property
     def _group(self) -> zarr.Group:
-        return zarr.open_group(self.path, mode="r")
+        return zarr.open_group(self.path, mode="r", zarr_format=3)
 
     def rows(self) -> pa.Table:
         """The row index with a ``status`` column (done, failed, todo, retired), as it is now on the disk.
@@ -78,8 +95,8 @@ def row_status(rows: pa.Table, retired: npt.NDArray[np.bool_], ledger: list[Bloc
     numbers = rows["row"].to_numpy()
     by_number = np.full(int(numbers[-1]) + 1 if len(numbers) else 0, TO_DO, dtype=np.int8)
     for record in ledger:
-        for failure in record.failures:
-            by_number[failure.row] = FAILED
+        for failure in record.failures:  # slices: what was planned since the index was read is left out
+            by_number[failure.row : failure.row + 1] = FAILED
         for start, stop in record.done:
             by_number[start:stop] = DONE
     status: npt.NDArray[np.int8] = by_number[numbers]
@@ -94,27 +111,26 @@ def open_store(path: str | Path) -> Store:
         path: the store's folder, such as ``cache/videomae``.
 
     Raises:
-        StoreError: no store there, a damaged one, or one of a newer format.
+        StoreError: no store there, or one of a newer format.
+        DamagedStoreError: its attributes are not what was written.
     """
     path = Path(path)
     if not (path / "zarr.json").exists():
         raise StoreError(f"no store at {path}: `fouls extract --backbone NAME --out {path}` makes one")
     try:
-        attributes: dict[str, Any] = zarr.open_group(path, mode="r", zarr_format=3).attrs.asdict()
-        version = attributes["format_version"]
-        if version > FORMAT_VERSION:
-            raise StoreError(f"{path} has format version {version}; this fouls reads up to {FORMAT_VERSION}: update it")
-        spec = Spec.from_dict(attributes["spec"])
-        store = Store(
-            path=path,
-            spec=spec,
-            fingerprint=attributes["fingerprint"],
-            pools={pool: tuple(shape) for pool, shape in attributes["pools"].items()},
-            block_rows=attributes["block_rows"],
-            made_by=attributes["made_by"],
-        )
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise StoreError(f"{path} is not a store that fouls can read ({error}): use another --out") from error
-    if spec.fingerprint != store.fingerprint:
-        raise StoreError(f"the spec in {path}/zarr.json was altered: its fingerprint is not the one that stands there")
-    return store
+        found = zarr.open_group(path, mode="r", zarr_format=3).attrs.asdict()
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedStoreError(
+            f"{path} is not a store that fouls can read ({first_line(error)}): use another --out, or, if it was one, "
+            f"`fouls verify {path} --repair`"
+        ) from error
+    attributes = parse_attributes(found, path)
+    return Store(
+        path=path,
+        spec=attributes.spec,
+        fingerprint=attributes.fingerprint,
+        pools=attributes.pools,
+        block_rows=attributes.block_rows,
+        made_by=attributes.made_by,
+        grids=attributes.grids,
+    )

@@ -1,44 +1,50 @@
-"""Is the store whole? Every done row is read back and compared with its record."""
+"""Is the store whole? Every part is read back and held against what was written, and against the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
-from fouls.cache.blocks import load_done
 from fouls.cache.store import Store
+from fouls.cache.verification.blocks import Planned, check_chunks, check_records, stored_blocks
+from fouls.cache.verification.findings import VerifyReport
+from fouls.cache.verification.index import check_index
+from fouls.cache.verification.strays import check_files
+from fouls.cache.verification.structure import check_attributes, check_lengths, check_members
 
 
-@dataclass(frozen=True, kw_only=True)
-class VerifyReport:
-    """What :func:`verify` found."""
+def verify(store: Store | str | Path, on_block: Callable[[int], None] = lambda _: None) -> VerifyReport:
+    """Check attributes, members, row index, ledger and arrays: their checksums, and one against the other.
 
-    blocks: int
-    """Blocks read."""
-    damaged: tuple[int, ...]
-    """Blocks whose done rows are not what their record says."""
-    rows_short: int
-    """Rows of the index for which an array has no room."""
+    Reads the whole store and writes nothing; a run that fills the store meanwhile does it no harm.
 
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.damaged and not self.rows_short
-
-
-def verify(store: Store, on_block: Callable[[int], None] = lambda _: None) -> VerifyReport:
-    """Compare the checksum of every block's done rows with the ledger, and the arrays' lengths with the index.
+    Args:
+        store: a store, or the folder of one that may be too damaged to be opened.
+        on_block: called with 1 for each block that was read.
 
     Raises:
-        StoreError: the index or a record can't be read.
+        StoreError: no store there, or one of a newer format.
     """
-    numbers = store.rows()["row"].to_numpy()
-    needed = int(numbers[-1]) + 1 if len(numbers) else 0
-    short = max(needed - store[pool].shape[0] for pool in store.pools)
-    damaged = []
-    ledger = store.ledger()
-    for record in ledger:
-        if record.checksums and load_done(store, record) is None:
-            damaged.append(record.block)
-        on_block(1)
-    return VerifyReport(blocks=len(ledger), damaged=tuple(damaged), rows_short=max(0, short))
+    path = store.path if isinstance(store, Store) else Path(store)
+    opened, findings = check_attributes(path)
+    if opened is None:
+        return VerifyReport(blocks=0, findings=tuple(findings))
+    members = list(check_members(opened))
+    table, wrong = check_index(path, opened.block_rows)
+    planned = None if table is None else Planned.of(table, opened.block_rows)
+    records, broken = check_records(opened, planned)
+    findings += [*members, *wrong, *broken]
+    blocks: list[int] = []
+    if not members:  # without its zarr.json an array can't be read
+        held = stored_blocks(opened) | {record.block for record in records}
+        if planned is not None:
+            last = max((stop for record in records for _, stop in record.done), default=0)
+            beyond = (
+                any(finding.remedy == "restore" for finding in broken) or max(held, default=0) >= planned.num_blocks
+            )
+            findings += check_lengths(opened, planned.num_rows, last_done=last, more_is_stored=beyond)
+            held = {block for block in held if block < planned.num_blocks}
+        blocks = sorted(held - {finding.block for finding in broken})  # else there is nothing to compare with
+        findings += check_chunks(opened, records, blocks, on_block)
+    findings += check_files(opened, None if planned is None else planned.num_blocks)
+    return VerifyReport(blocks=len(blocks), findings=tuple(findings))

@@ -1,4 +1,4 @@
-"""``fouls status``, ``fouls failures``, ``fouls verify``: what a store holds, and whether it can be trusted."""
+"""``fouls status``, ``fouls failures``: what a store holds."""
 
 from __future__ import annotations
 
@@ -113,25 +113,3 @@ def _retry(store: Store, json_output: bool) -> None:
 
     options = ExtractOptions.from_dict(store.made_by["options"], store=store.path, retry_failed=True)
     extract.run(options, json_output=json_output)
-
-
-def verify(path: StorePath, json_output: AsJson = False) -> None:
-    """Read every done row back and compare it with the checksum in the ledger."""
-    from dataclasses import asdict
-
-    from fouls.cache.store import open_store
-    from fouls.cache.verify import verify as run
-
-    store = open_store(path)
-    with console.progress(f"{path}", len(store.ledger()), "blocks") as advance:
-        report = run(store, advance)
-    if json_output:
-        typer.echo(json.dumps({**asdict(report), "whole": report.whole}))
-    elif report.whole:
-        console.out.print(f"{path}: {report.blocks} blocks, every one as it was written")
-    else:
-        damaged = ", ".join(str(block) for block in report.damaged) or "none"
-        console.out.print(f"{path}: damaged blocks: {damaged}; rows without room: {report.rows_short}")
-        console.next_step("remove the ledger records of the damaged blocks, then `fouls extract …` does them again")
-    if not report.whole:
-        raise typer.Exit(1)

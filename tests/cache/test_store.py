@@ -96,6 +96,12 @@ def test_a_feature_that_is_not_finite_is_refused_and_nothing_is_marked(store: St
     assert store.ledger() == []
 
 
+def test_a_block_of_nothing_but_failures_is_recorded(store: Store) -> None:
+    fill(store, 2, done=[], failed=[8, 9])
+    assert store.rows()["status"].to_pylist() == ["todo"] * 8 + ["failed"] * 2
+    assert np.isnan(store["mean"][:]).all()
+
+
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no store at .*: `fouls extract"):
         open_store(tmp_path / "nothing")
