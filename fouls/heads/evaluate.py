@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from fouls.cache.store import Store
 from fouls.errors import ConfigError, RunError, SpecMismatchError
+from fouls.files import write_atomically
 from fouls.heads.coverage import Coverage
 from fouls.heads.data import load_samples
 from fouls.heads.predictions import Predictions
-from fouls.heads.report import SplitScores, score_all, write_confusions, write_predictions
+from fouls.heads.report import SplitScores, score_all, write_pictures, write_predictions
 from fouls.heads.run import Run
 from fouls.heads.run_folder import write_json
-from fouls.heads.submissions import is_mvfoul, mvfoul_submission
+from fouls.heads.submissions import challenges_of
 from fouls.manifests.table import tasks_of
 
 
@@ -29,7 +30,9 @@ class Evaluation:
     num_samples: int
     """Samples with features, labelled or not; all of them got predictions."""
     scores: SplitScores
-    """Task → scores, see :func:`fouls.heads.metrics.score`."""
+    """Task → scores, see :func:`fouls.heads.report.score_all`."""
+    challenges: dict[str, dict[str, float]]
+    """Challenge → what it measures, see :mod:`fouls.heads.submissions`."""
     predictions: list[Predictions]
     coverage: Coverage
     files: list[Path]
@@ -41,8 +44,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run on a split and write the result into its folder.
 
-    Written are ``predictions_<split>.parquet``, ``confusion_<task>_<split>.png``, for the tasks of MVFoul the official
-    prediction file ``mvfoul_<split>.json``, and ``metrics_<split>.json``, the last.
+    Written are ``predictions_<split>.parquet``, the pictures, for the tasks of a challenge the files that it wants, and
+    ``metrics_<split>.json``, the last.
 
     Args:
         run: a finished run.
@@ -65,20 +68,39 @@ def evaluate(
     scores = score_all(predictions)
     files = [run.path / f"predictions_{split}.parquet"]
     write_predictions(files[0], {split: predictions})
-    files += write_confusions(run.path, split, predictions, scores)
-    if is_mvfoul(run.tasks):
-        files.append(run.path / f"mvfoul_{split}.json")
-        write_json(files[-1], mvfoul_submission(predictions, split))
+    files += write_pictures(run.path, split, predictions, scores)
+    challenges = _write_challenges(run, split, predictions, files)
     files.append(run.path / f"metrics_{split}.json")
-    write_json(files[-1], {"split": split, "samples": len(data.samples), "tasks": scores})
+    metrics = {"split": split, "samples": len(data.samples), "tasks": scores, "challenges": challenges}
+    write_json(files[-1], metrics)
     return Evaluation(
         split=split,
         num_samples=len(data.samples),
         scores=scores,
+        challenges=challenges,
         predictions=predictions,
         coverage=data.coverage,
         files=files,
     )
+
+
+def _write_challenges(
+    run: Run, split: str, predictions: Sequence[Predictions], files: list[Path]
+) -> dict[str, dict[str, float]]:
+    """Write the files of the challenges that the run's tasks belong to; they are added to ``files``.
+
+    Returns:
+        Challenge → what it measures, where there are labels.
+    """
+    measured: dict[str, dict[str, float]] = {}
+    for name, challenge in challenges_of(run.tasks).items():
+        for file, content in challenge.files(predictions, split).items():
+            files.append(run.path / file)
+            write_atomically(files[-1], content)
+        scores = challenge.scores(predictions)
+        if scores is not None:
+            measured[name] = scores
+    return measured
 
 
 def check_fingerprints(run: Run, stores: Sequence[Store]) -> None:

@@ -1,4 +1,4 @@
-"""What a run says of its predictions: scores as JSON, the predictions as Parquet, confusion matrices as pictures."""
+"""What a run says of its predictions: scores as JSON, the predictions as Parquet, pictures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fouls.files import write_atomically
-from fouls.heads.figures import draw_confusion
-from fouls.heads.metrics import Scores
+from fouls.heads.figures import draw_class_f1, draw_confusion, draw_reliability
+from fouls.heads.metrics import Scores, segment_f1, segmentation_scores
 from fouls.heads.predictions import Predictions, predictions_table
+from fouls.heads.sequences import label_sequences
 
 SplitScores = dict[str, Scores]
 """Task → its scores in one split."""
 
 
 def score_all(predictions: Sequence[Predictions]) -> SplitScores:
-    """The scores of every task."""
-    return {prediction.task.name: prediction.score() for prediction in predictions}
+    """The scores of every task, see :func:`fouls.heads.metrics.score`.
+
+    A task with a label a frame also gets ``segments``: the number of ``videos``, what
+    :func:`fouls.heads.metrics.segmentation_scores` gives, and ``f1_iou_30``, :func:`fouls.heads.metrics.segment_f1` at
+    0.3 in percent. No class counts as background.
+    """
+    return {prediction.task.name: _scores_of(prediction) for prediction in predictions}
+
+
+def _scores_of(predictions: Predictions) -> Scores:
+    scores = predictions.score()
+    if predictions.frames is not None and scores["labelled"]:
+        truths, guesses = label_sequences(predictions)
+        matched = segment_f1(truths, guesses, iou=0.3)
+        scores["segments"] = {
+            "videos": len(truths),
+            **segmentation_scores(truths, guesses),
+            "f1_iou_30": None if matched is None else 100 * matched,
+        }
+    return scores
 
 
 def write_predictions(path: Path, by_split: Mapping[str, Sequence[Predictions]]) -> None:
@@ -29,6 +48,23 @@ def write_predictions(path: Path, by_split: Mapping[str, Sequence[Predictions]])
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
+def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
+    """Draw the confusion matrix, F1 by class and the reliability diagram of every task that has labels in the split."""
+    paths = write_confusions(folder, split, predictions, scores)
+    for prediction in predictions:
+        task, of_task = prediction.task, scores[prediction.task.name]
+        if not of_task["labelled"]:
+            continue
+        title, count = f"{task.name}, {split}", _count(prediction, of_task)
+        means = f"{count}  ·  macro F1 {_percent(of_task['macro_f1'])}  ·  micro F1 {_percent(of_task['micro_f1'])}"
+        paths.append(folder / f"f1_{task.name}_{split}.png")
+        write_atomically(paths[-1], draw_class_f1(of_task["per_class"], task.classes, title, means))
+        error = f"{count}  ·  expected calibration error {_percent(of_task['ece'])}"
+        paths.append(folder / f"reliability_{task.name}_{split}.png")
+        write_atomically(paths[-1], draw_reliability(of_task["reliability"], title, error))
+    return paths
+
+
 def write_confusions(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
     """Draw ``confusion_<task>_<split>.png`` for every task that has labels in the split."""
     paths = []
@@ -36,9 +72,8 @@ def write_confusions(folder: Path, split: str, predictions: Sequence[Predictions
         of_task = scores[prediction.task.name]
         if not of_task["labelled"]:
             continue
-        unit = "frames" if prediction.task.per_frame else "samples"
         subtitle = (
-            f"{of_task['labelled']:,} {unit}  ·  accuracy {_percent(of_task['accuracy'])}  ·  balanced accuracy "
+            f"{_count(prediction, of_task)}  ·  accuracy {_percent(of_task['accuracy'])}  ·  balanced accuracy "
             f"{_percent(of_task['balanced_accuracy'])}, chance {_percent(of_task['chance']['balanced_accuracy'])}"
         )
         path = folder / f"confusion_{prediction.task.name}_{split}.png"
@@ -46,6 +81,10 @@ def write_confusions(folder: Path, split: str, predictions: Sequence[Predictions
         write_atomically(path, draw_confusion(of_task["confusion"], prediction.task.classes, title, subtitle))
         paths.append(path)
     return paths
+
+
+def _count(predictions: Predictions, scores: Scores) -> str:
+    return f"{scores['labelled']:,} {'frames' if predictions.task.per_frame else 'samples'}"
 
 
 def _percent(share: float) -> str:

@@ -1,13 +1,16 @@
-"""Prediction files in the formats of challenges. So far: SoccerNet-MVFoul."""
+"""SoccerNet-MVFoul: the prediction file, and the leaderboard's measure."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from fouls.errors import RunError
+from fouls.heads.metrics.precision import class_counts, mean_defined, ratio
 from fouls.heads.predictions import Predictions
+from fouls.heads.submissions.challenge import Challenge
 from fouls.heads.tasks import Task
 from fouls.manifests.builders.mvfoul import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES
 
@@ -49,3 +52,34 @@ def mvfoul_submission(predictions: Sequence[Predictions], split: str) -> dict[st
             "Severity": severity,
         }
     return {"Set": split, "Actions": dict(sorted(actions.items(), key=lambda item: int(item[0])))}
+
+
+def leaderboard(predictions: Sequence[Predictions]) -> dict[str, float] | None:
+    """The leaderboard's measure by the labels of the manifest, in percent, under the official names.
+
+    It is what ``fouls evaluate-mvfoul`` calls corrected, where every labelled action has features. What the official
+    program itself says depends on the annotated texts, which a manifest does not have.
+
+    Args:
+        predictions: of the tasks ``action`` and ``offence_severity``.
+    """
+    by_task = {prediction.task.name: prediction for prediction in predictions}
+    accuracy: dict[str, float] = {}
+    balanced: dict[str, float] = {}
+    for task in ("offence_severity", "action"):
+        known = by_task[task].labels >= 0
+        if not known.any():
+            return None
+        labels, classes = by_task[task].labels[known], by_task[task].classes[known]
+        hits, _, support = class_counts(labels, classes, len(by_task[task].task.classes))
+        accuracy[f"accuracy_{task}"] = 100 * float((labels == classes).mean())
+        balanced[f"balanced_accuracy_{task}"] = 100 * mean_defined(ratio(hits, support))
+    return accuracy | balanced | {"leaderboard_value": sum(balanced.values()) / 2}
+
+
+def _files(predictions: Sequence[Predictions], split: str) -> dict[str, bytes]:
+    plain = mvfoul_submission(predictions, split)
+    return {f"mvfoul_{split}.json": (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()}
+
+
+CHALLENGE = Challenge(recognises=is_mvfoul, files=_files, scores=leaderboard, measure="leaderboard_value")
