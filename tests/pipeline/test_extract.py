@@ -19,7 +19,7 @@ from tests.media import frame_numbered_video
 
 from .conftest import NUM_VIDEOS, Project, status_of
 
-VOLATILE = {"seconds", "started_at", "finished_at", "attempts"}
+VOLATILE = {"seconds", "started_at", "finished_at", "attempts", "checksum"}
 """What two runs that did the same may differ in."""
 
 
