@@ -28,12 +28,13 @@ class Format(StrEnum):
     kinetics = "kinetics"
     ma52 = "ma52"
     mvfoul = "mvfoul"
+    mouse = "mouse"
 
 
 FAILURES_SHOWN = 10
 CLASSES_SHOWN = 25
 
-_LABELS, _PATHS, _PROBING = "Labels and splits", "Where things are", "Probing"
+_LABELS, _FRAMES, _PATHS, _PROBING = "Labels and splits", "Labels a frame", "Where things are", "Probing"
 
 
 @app.command()
@@ -109,6 +110,40 @@ def build(
             rich_help_panel=_LABELS,
         ),
     ] = None,
+    trial_frames: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Frames of a trial, of which a video has one after another; default: 360. (mouse)",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None,
+    frame_offset: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Frame of its trial that a file's first label is of; default: 0, or 15 for files that are 15 frames "
+            "short. (mouse)",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None,
+    merges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--merge",
+            metavar="[NAME=]CLASS,CLASS…",
+            help="Make one class of several, named by index or name; can be given several times. (mouse)",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None,
+    keypoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME…",
+            help="Keypoints to take from the pose files, in this order; default: the six of the mouse data. (mouse)",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that probe; default: one a CPU.", rich_help_panel=_PROBING)
     ] = None,
@@ -136,6 +171,7 @@ def build(
       kinetics  the official tables of Kinetics, or its lists
       ma52      the lists of MA-52, fine and coarse classes
       mvfoul    split folders of SoccerNet-MVFoul
+      mouse     trials with a class a frame, and DeepLabCut's pose
 
     Examples:
 
@@ -161,6 +197,10 @@ def build(
             splits=tuple(splits or ()),
             class_names=_class_name_files(class_names or []),
             label_set=label_set,
+            trial_frames=trial_frames,
+            frame_offset=frame_offset,
+            merges=tuple(merges or ()),
+            keypoints=tuple(name.strip() for name in keypoints.split(",")) if keypoints else (),
         ),
     )
     report = build_manifest(listing, _target(name, out, listing.name), probing, console.progress)

@@ -27,6 +27,10 @@ _OPTION_FLAGS = {
     "splits": "--split",
     "class_names": "--class-names",
     "label_set": "--label-set",
+    "trial_frames": "--trial-frames",
+    "frame_offset": "--frame-offset",
+    "merges": "--merge",
+    "keypoints": "--keypoints",
 }
 
 _NOT_YET = Probe(info=None, size_bytes=None, modified_ns=None, content_hash=None, error="not probed yet")

@@ -256,6 +256,8 @@ def test_a_newer_manifest_is_not_overwritten(clips: Path) -> None:
         ("list", {"label_from": "parent"}, "--label-from is not read by --format list; it is by: videos"),
         ("videos", {"splits": ("a",)}, "--split is not read by --format videos; it is by: csv, list"),
         ("list", {"label_set": "legacy"}, "--label-set is not read by --format list; it is by: mvfoul"),
+        ("list", {"frame_offset": 0}, "--frame-offset is not read by --format list; it is by: mouse"),
+        ("videos", {"merges": ("1,2",)}, "--merge is not read by --format videos; it is by: mouse"),
         ("videos", {"sources": ()}, "no source is given"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fouls.manifests.builders import csv_file, kinetics, list_file, ma52, mvfoul, videos, vjepa
+from fouls.manifests.builders import csv_file, kinetics, list_file, ma52, mouse, mvfoul, videos, vjepa
 from fouls.manifests.builders.listing import Builder
 
 BUILDERS: dict[str, Builder] = {
@@ -13,5 +13,6 @@ BUILDERS: dict[str, Builder] = {
     "kinetics": kinetics.BUILDER,
     "ma52": ma52.BUILDER,
     "mvfoul": mvfoul.BUILDER,
+    "mouse": mouse.BUILDER,
 }
 """``--format`` → builder."""

@@ -34,9 +34,29 @@ class BuildOptions:
     """Task → file with one class name a line; the task ``""`` is the only one there is."""
     label_set: str | None = None
     """Which of the label sets that a data set is published with."""
+    trial_frames: int | None = None
+    """Frames of a trial, of which a video has one after another."""
+    frame_offset: int | None = None
+    """Frame of its trial that a file's first label is of."""
+    merges: tuple[str, ...] = ()
+    """Classes that become one: ``[NAME=]CLASS,CLASS,…``, by index or name."""
+    keypoints: tuple[str, ...] = ()
+    """Names of keypoints, in the order in which the manifest shall hold them."""
 
 
-OptionName = Literal["roots", "task", "label_from", "split_from", "splits", "class_names", "label_set"]
+OptionName = Literal[
+    "roots",
+    "task",
+    "label_from",
+    "split_from",
+    "splits",
+    "class_names",
+    "label_set",
+    "trial_frames",
+    "frame_offset",
+    "merges",
+    "keypoints",
+]
 
 
 Labels = int | Sequence[int] | None
