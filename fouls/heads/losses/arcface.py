@@ -46,9 +46,8 @@ def cosines_with_margin(cosines: Tensor, margin: float) -> Tensor:
     """cos(θ + m) = cos θ cos m − sin θ sin m, from cos θ of any shape, with finite gradients at cos θ = ±1.
 
     The slope of sin θ is infinite there; what it is multiplied with on the way to the features, sin θ, is 0. Where
-    sin² θ is within rounding of 0, it counts as 0.
+    sin² θ is within rounding of 0, below or above, it counts as 0.
     """
-    cosines = cosines.clamp(-1, 1)
     squared_sines = 1 - cosines.square()
     least = torch.finfo(cosines.dtype).eps
     sines = squared_sines.clamp(min=least).sqrt() * (squared_sines > least)

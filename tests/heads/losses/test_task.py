@@ -38,6 +38,13 @@ def test_the_default_is_balanced_smoothed_cross_entropy() -> None:
     torch.testing.assert_close(task_loss(LossConfig(), "action", COUNTS, CPU)(logits, labels), expected)
 
 
+def test_class_weights_are_as_configured() -> None:
+    options = {"class_weights": "effective_number", "effective_number_beta": 0.9, "max_class_weight": 1.2}
+    expected = class_weights(COUNTS, "effective_number", 1.2, 0.9)
+    assert expected.max().item() == pytest.approx(1.2)
+    torch.testing.assert_close(make("cross_entropy", **options).weights, expected, rtol=0, atol=0)
+
+
 def test_cross_entropy_and_soft_f1_are_added() -> None:
     logits, labels = batch()
     expected = make("cross_entropy")(logits, labels) + soft_f1(logits, labels)
