@@ -1,8 +1,8 @@
 """The spec: everything that decides the value of a feature, and its fingerprint.
 
 Pure data. What the fields do is written where it is done: sampling in ``pipeline/sampling.py``, preprocessing in
-``pipeline/backbones/preprocessing.py``. The spec holds what was resolved, not what was typed; library and decoder
-versions stand beside it in the store, not in it.
+``pipeline/backbones/preprocessing.py``, augmentation in ``pipeline/augmentation.py``. The spec holds what was resolved,
+not what was typed; library and decoder versions stand beside it in the store, not in it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from fouls.errors import ConfigError
 
 SamplingKind = Literal["uniform", "center", "dense", "views", "window", "stream"]
+Jitter = Literal["segments", "shift", "none"]
 Precision = Literal["fp32", "bf16", "fp16"]
 StoredDtype = Literal["float16", "float32"]
 
@@ -121,6 +122,45 @@ class PreprocessingSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentationSpec:
+    """How an augmented pass draws its clips. How many passes there are decides no value and does not stand here."""
+
+    seed: int
+    scale: tuple[float, float]
+    """Area of the random box by that of the frame: the smallest and the largest."""
+    ratio: tuple[float, float]
+    """Width by height of the random box, drawn evenly in the logarithm: the smallest and the largest."""
+    flip: float
+    """Probability that a clip is mirrored left to right."""
+    jitter: Jitter
+    """In time: a random frame of each of the ``segments`` (``uniform``), a ``shift`` of the clip, or ``none``."""
+    max_shift: int | None = None
+    """Native frames by which a clip begins earlier or later at most (``shift``)."""
+
+    def __post_init__(self) -> None:
+        _check_choice("jitter", self.jitter, Jitter)
+        if self.seed < 0:
+            raise ConfigError(f"augmentation seed is {self.seed}; it must be 0 or more")
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ConfigError(
+                f"augmentation scale is {_range(self.scale)}; it must be MIN:MAX with 0 < MIN <= MAX <= 1"
+            )
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ConfigError(f"augmentation ratio is {_range(self.ratio)}; it must be MIN:MAX with 0 < MIN <= MAX")
+        if not 0 <= self.flip <= 1:
+            raise ConfigError(f"augmentation flip is {self.flip:g}; it must be a probability, 0 to 1")
+        if (self.max_shift is not None) != (self.jitter == "shift"):
+            raise ConfigError(
+                f"jitter {self.jitter!r} {'needs' if self.max_shift is None else 'does not read'} max shift"
+            )
+        _check_positive(max_shift=self.max_shift)
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:g}:{bounds[1]:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightsSpec:
     """Which weights. Two copies of one checkpoint have one identity, wherever they lay."""
 
@@ -143,13 +183,23 @@ class Spec:
     precision: Precision = "fp32"
     """Of the weights and activations in the forward pass; pools are averaged in fp32."""
     stored_dtype: StoredDtype = "float16"
-    augmentation: None = None
+    augmentation: AugmentationSpec | None = None
+    """``None``: the store has the plain pass alone."""
 
     def __post_init__(self) -> None:
         _check_choice("precision", self.precision, Precision)
         _check_choice("dtype", self.stored_dtype, StoredDtype)
         if not self.pools or list(self.pools) != sorted(set(self.pools)):
             raise ConfigError(f"pools is {self.pools!r}; it must be a sorted tuple without repeats")
+        if self.augmentation is not None:
+            self._check_jitter(self.augmentation.jitter)
+
+    def _check_jitter(self, jitter: Jitter) -> None:
+        kind = self.sampling.kind
+        if kind == "stream":
+            raise ConfigError("sampling 'stream' has no augmented passes: what the net remembers would mix them")
+        if jitter != "none" and (jitter == "segments") != (kind == "uniform"):
+            raise ConfigError(f"sampling {kind!r} does not read jitter {jitter!r}: 'segments' belongs to 'uniform'")
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as JSON types (tuples are lists)."""
@@ -174,6 +224,10 @@ class Spec:
             fields["sampling"] = SamplingSpec(**fields["sampling"])
             fields["preprocessing"] = PreprocessingSpec(**preprocessing)
             fields["pools"] = tuple(fields["pools"])
+            if fields.get("augmentation") is not None:
+                augmentation = dict(fields["augmentation"])
+                augmentation.update({name: tuple(augmentation[name]) for name in ("scale", "ratio")})
+                fields["augmentation"] = AugmentationSpec(**augmentation)
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"not a spec of this version of fouls: {error}") from error
@@ -188,13 +242,11 @@ class Spec:
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
     def differences(self, other: Spec) -> dict[str, tuple[Any, Any]]:
-        """Dotted field → (value here, value there), for every field that differs."""
-        here, there = _flatten(self.to_dict()), _flatten(other.to_dict())
-        return {
-            name: (here.get(name), there.get(name))
-            for name in sorted(here | there)
-            if here.get(name) != there.get(name)
-        }
+        """Dotted field → (value here, value there), for every field that differs.
+
+        Of a part that one of the two lacks the name stands alone, with all of the other's part.
+        """
+        return dict(_differences(self.to_dict(), other.to_dict()))
 
 
 _LATER_FIELDS = [("preprocessing", "resize_width"), ("preprocessing", "crop_rounding")]
@@ -202,11 +254,12 @@ _LATER_FIELDS = [("preprocessing", "resize_width"), ("preprocessing", "crop_roun
 fingerprint means what it meant before."""
 
 
-def _flatten(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in plain.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
+def _differences(
+    here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    for name in sorted(here.keys() | there.keys()):
+        mine, other = here.get(name), there.get(name)
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            yield from _differences(mine, other, f"{prefix}{name}.")
+        elif mine != other:
+            yield prefix + name, (mine, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,10 +14,12 @@ from fouls.commands import console
 from fouls.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fouls.pipeline.augment_options import AugmentOptions
     from fouls.pipeline.extract import ExtractReport, Prepared
     from fouls.pipeline.options import ExtractOptions
 
-WHAT, FRAMES, WHERE, HOW = "What", "Which frames", "Where it runs", "How"
+WHAT, FRAMES, AUGMENT = "What", "Which frames", "Augmented passes"
+WHERE, HOW = "Where it runs", "How"
 
 
 PretrainedSource = Literal["auto", "kinetics", "imagenet"]
@@ -92,6 +94,51 @@ def extract(
     fps: Annotated[
         float | None, typer.Option(help="Frames a second to which the window is thinned.", rich_help_panel=FRAMES)
     ] = None,
+    augment: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Beside the plain pass, K passes with random crop, mirror and frames. More may be added later.",
+            show_default="none",
+            rich_help_panel=AUGMENT,
+        ),
+    ] = None,
+    augment_scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MIN:MAX",
+            help="Area of the random box by that of the frame.",
+            show_default="0.5:1",
+            rich_help_panel=AUGMENT,
+        ),
+    ] = None,
+    augment_ratio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MIN:MAX",
+            help="Width by height of the random box.",
+            show_default="0.75:1.3333",
+            rich_help_panel=AUGMENT,
+        ),
+    ] = None,
+    augment_flip: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Probability of a mirror, left to right.", show_default="0.5", rich_help_panel=AUGMENT
+        ),
+    ] = None,
+    augment_shift: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Frames by which a clip begins earlier or later at most; 0: the plain pass's frames.",
+            show_default="8; uniform: a random frame of each segment",
+            rich_help_panel=AUGMENT,
+        ),
+    ] = None,
+    augment_seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Of what is drawn.", show_default="0", rich_help_panel=AUGMENT)
+    ] = None,
     gpus: Annotated[
         int | None,
         typer.Option(help="A worker process on each.", show_default="all that are there", rich_help_panel=WHERE),
@@ -155,6 +202,9 @@ def extract(
             window=_parse_window(window),
             window_fps=fps,
         ),
+        augment=_parse_augment(
+            augment, scale=augment_scale, ratio=augment_ratio, flip=augment_flip, shift=augment_shift, seed=augment_seed
+        ),
         precision=precision,
         stored_dtype=dtype,
         manifest=manifest,
@@ -211,6 +261,43 @@ def _parse_window(window: str | None) -> tuple[int, int] | None:
     if not (colon and start.isdecimal() and stop.isdecimal()):
         raise ConfigError(f"--window is {window!r}; it must be START:STOP in frames, such as 63:87")
     return int(start), int(stop)
+
+
+def _parse_augment(
+    passes: int | None,
+    *,
+    scale: str | None,
+    ratio: str | None,
+    flip: float | None,
+    shift: int | None,
+    seed: int | None,
+) -> AugmentOptions | None:
+    from fouls.pipeline.augment_options import AugmentOptions
+
+    given = {
+        "scale": _parse_bounds("--augment-scale", scale),
+        "ratio": _parse_bounds("--augment-ratio", ratio),
+        "flip": flip,
+        "max_shift": shift,
+        "seed": seed,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if passes is None:
+        if chosen:
+            option = next(iter(chosen)).removeprefix("max_")
+            raise ConfigError(f"--augment-{option} says how passes are augmented: add --augment K for how many")
+        return None
+    return AugmentOptions(passes=passes, **chosen)
+
+
+def _parse_bounds(option: str, bounds: str | None) -> tuple[float, float] | None:
+    if bounds is None:
+        return None
+    lowest, _, highest = bounds.partition(":")
+    try:
+        return float(lowest), float(highest)
+    except ValueError:
+        raise ConfigError(f"{option} is {bounds!r}; it must be MIN:MAX, such as 0.5:1") from None
 
 
 def _extract(prepared: Prepared) -> ExtractReport:

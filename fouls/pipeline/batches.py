@@ -87,7 +87,7 @@ def _fill(batch: Batch, video: VideoJob, future: Future[DecodedVideo], cost: Dec
         batch.failures.update({clip.row: (video.file.video_id, error) for clip in clips})
         return
     for clip in clips:
-        batch.pictures[clip.row - batch.rows.start] = decoded.clip(clip.crop, clip.indices)
+        batch.pictures[clip.row - batch.rows.start] = decoded.clip(clip)
         batch.decoders[clip.row] = decoded.decoder
 
 

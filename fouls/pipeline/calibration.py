@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from fouls.cache.spec import SamplingSpec
+from fouls.cache.spec import Spec
 from fouls.cache.store import open_store
 from fouls.errors import VideoError
 from fouls.manifests.table import absolute_paths
@@ -56,7 +56,7 @@ def estimate(prepared: Prepared) -> Estimate:
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())
     options = prepared.engine_options(block_rows)
-    trial = calibrate(prepared.backbone, jobs, options, prepared.spec.sampling)
+    trial = calibrate(prepared.backbone, jobs, options, prepared.spec)
     placement = prepared.placement
     return Estimate(
         new_rows=new.num_rows,
@@ -89,21 +89,19 @@ class Calibration:
         return num_rows * row_seconds
 
 
-def calibrate(
-    backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, sampling: SamplingSpec
-) -> Calibration | None:
+def calibrate(backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, spec: Spec) -> Calibration | None:
     """Decode a few of the videos that are to be done, and push one batch through the backbone.
 
     Returns:
         ``None`` when not one of them could be decoded.
     """
     videos = [video for job in jobs for video in job.videos][:TRIAL_VIDEOS]
-    decode_seconds = _time_decoding(backbone, videos, options, sampling.num_crops)
+    decode_seconds = _time_decoding(videos, options, spec)
     if decode_seconds is None:
         return None
-    streams = sampling.kind == "stream"
+    streams = spec.sampling.kind == "stream"
     size, batch_size = backbone.preprocessing.crop, 1 if streams else options.batch_size
-    pictures = torch.zeros((batch_size, sampling.num_frames, size, size, 3), dtype=torch.uint8)
+    pictures = torch.zeros((batch_size, spec.sampling.num_frames, size, size, 3), dtype=torch.uint8)
     seconds = 0.0
     for _ in range(2):  # the first one warms up
         started = time.perf_counter()
@@ -114,12 +112,12 @@ def calibrate(
     return Calibration(decode_seconds=decode_seconds, forward_seconds=seconds / batch_size)
 
 
-def _time_decoding(backbone: Backbone, videos: list[VideoJob], options: EngineOptions, num_crops: int) -> float | None:
+def _time_decoding(videos: list[VideoJob], options: EngineOptions, spec: Spec) -> float | None:
     seconds, rows = 0.0, 0
     with IsolatedPool(1, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]) as pool:
         for video in videos:
             try:
-                decoded = pool.submit(decode, video, backbone.preprocessing, num_crops, options.decoder).result()
+                decoded = pool.submit(decode, video, spec, options.decoder).result()
             except VideoError:  # the run itself will record it
                 continue
             seconds += decoded.read_seconds + decoded.preprocess_seconds

@@ -5,45 +5,39 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from fouls.cache.spec import PreprocessingSpec
+from fouls.cache.spec import Spec
 from fouls.errors import VideoError
-from fouls.pipeline.backbones.preprocessing import resize_and_crop
-from fouls.pipeline.jobs import VideoFile, VideoJob
+from fouls.pipeline.cutting import Cutter, Pictures
+from fouls.pipeline.jobs import ClipJob, Cut, VideoFile, VideoJob
 from fouls.video.decoders import candidates, open_video
-from fouls.video.types import VideoReader
-
-FRAMES_AT_ONCE = 16
-"""Full-size frames held by a decoding process: its memory does not grow with the video or the job."""
+from fouls.video.types import Frame, VideoReader
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedVideo:
-    """The pictures of one :class:`VideoJob`, each frame once."""
+    """The pictures of one :class:`VideoJob`, each frame of a crop once."""
 
-    pictures: npt.NDArray[np.uint8]
-    """(crops, frames, S, S, 3): the crops that are asked for, the frames that are needed, ascending."""
-    crops: tuple[int, ...]
-    frames: npt.NDArray[np.int64]
-    """Native indices of the second axis."""
+    pictures: Mapping[Cut, Pictures]
     decoder: str
     read_seconds: float
     preprocess_seconds: float
 
-    def clip(self, crop: int, indices: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    def clip(self, clip: ClipJob) -> npt.NDArray[np.uint8]:
         """The pictures of one row, (T, S, S, 3)."""
-        picked: npt.NDArray[np.uint8] = self.pictures[self.crops.index(crop)][np.searchsorted(self.frames, indices)]
-        return picked
+        return self.pictures[clip.cut].of(clip.indices)
 
 
-def decode(job: VideoJob, preprocessing: PreprocessingSpec, num_crops: int, decoder: str) -> DecodedVideo:
+def decode(job: VideoJob, spec: Spec, decoder: str) -> DecodedVideo:
     """Decode, resize and crop what a job needs, with the first of the decoder's candidates that can.
+
+    Full-size frames are held one at a time: the memory that a job needs is that of its pictures.
 
     Raises:
         VideoError: no candidate can, or the file is not the one that was probed. With several candidates the
@@ -54,7 +48,7 @@ def decode(job: VideoJob, preprocessing: PreprocessingSpec, num_crops: int, deco
     refusals: list[VideoError] = []
     for candidate in candidates(decoder):
         try:
-            return _decode_with(candidate, job, preprocessing, num_crops)
+            return _decode_with(candidate, job, spec)
         except VideoError as error:
             refusals.append(error)
     raise _combined(refusals)
@@ -81,45 +75,33 @@ def check_unchanged(file: VideoFile) -> None:
     raise VideoError("changed", f"{file.path} has changed since it was probed: build the manifest again")
 
 
-def _decode_with(decoder: str, job: VideoJob, preprocessing: PreprocessingSpec, num_crops: int) -> DecodedVideo:
-    frames = np.unique(np.concatenate([clip.indices for clip in job.clips])).astype(np.int64)
-    crops = tuple(sorted({clip.crop for clip in job.clips}))
-    size = preprocessing.crop
-    pictures = np.empty((len(crops), len(frames), size, size, 3), dtype=np.uint8)
+def _decode_with(decoder: str, job: VideoJob, spec: Spec) -> DecodedVideo:
+    cutter = Cutter(job.clips, spec)
     preprocess_seconds = 0.0
     started = time.perf_counter()
     with open_video(job.file.path, decoder) as reader:
-        for first, full_size in _in_chunks(reader, frames):
-            resizing = time.perf_counter()
-            cropped = resize_and_crop(full_size, preprocessing, crops=crops, num_crops=num_crops)
-            pictures[:, first : first + len(full_size)] = cropped.numpy()
-            preprocess_seconds += time.perf_counter() - resizing
+        for number, frame in _numbered(reader, cutter.frames):
+            cutting = time.perf_counter()
+            cutter.cut(number, frame)
+            preprocess_seconds += time.perf_counter() - cutting
     return DecodedVideo(
-        pictures=pictures,
-        crops=crops,
-        frames=frames,
+        pictures=cutter.pictures,
         decoder=decoder,
         read_seconds=time.perf_counter() - started - preprocess_seconds,
         preprocess_seconds=preprocess_seconds,
     )
 
 
-def _in_chunks(reader: VideoReader, frames: npt.NDArray[np.int64]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """Position of a chunk's first frame, and its frames (n, H, W, 3)."""
-    chunk: list[npt.NDArray[np.uint8]] = []
-    first = 0
+def _numbered(reader: VideoReader, frames: npt.NDArray[np.int64]) -> Iterator[tuple[int, Frame]]:
+    """The frames with their numbers; all of them, or an error."""
+    numbers = frames.tolist()
+    came = 0
     for frame in reader.read(frames):
-        chunk.append(frame)
-        if len(chunk) == FRAMES_AT_ONCE:
-            yield first, np.stack(chunk)
-            first += len(chunk)
-            chunk.clear()
-    if chunk:
-        yield first, np.stack(chunk)
-        first += len(chunk)
-    if first != len(frames):
-        last = int(frames[first - 1]) if first else None
-        raise VideoError("decode_error", f"{first} of {len(frames)} frames came", last_good_frame=last)
+        yield numbers[came], frame
+        came += 1
+    if came != len(numbers):
+        last = numbers[came - 1] if came else None
+        raise VideoError("decode_error", f"{came} of {len(numbers)} frames came", last_good_frame=last)
 
 
 def _combined(refusals: list[VideoError]) -> VideoError:

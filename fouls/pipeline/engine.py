@@ -210,8 +210,7 @@ class Engine:
             raise CancelledError
 
     def _submit(self, video: VideoJob) -> Future[DecodedVideo]:
-        spec = self.store.spec
-        return self._pool.submit(decode, video, spec.preprocessing, spec.sampling.num_crops, self.options.decoder)
+        return self._pool.submit(decode, video, self.store.spec, self.options.decoder)
 
     def _forward(self, batch: Batch, features: Features, first_row: int) -> float:
         """Fill the features of a batch's rows.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -128,8 +128,15 @@ def check_same_spec(store: Store, spec: Spec) -> None:
     free = store.path.with_name(f"{store.path.name}-{spec.fingerprint[:6]}")
     raise SpecMismatchError(
         f"{store.path} holds features of another spec ({differing}): add --out {free} to keep both, "
-        "or give the options that the store was made with"
+        f"or {_what_would_fit(store, spec)}"
     )
+
+
+def _what_would_fit(store: Store, spec: Spec) -> str:
+    there, here = store.spec.augmentation, spec.augmentation
+    if replace(store.spec, augmentation=here) != spec or (there is None) == (here is None):
+        return "give the options that the store was made with"
+    return "leave --augment out" if there is None else "give the --augment options that the store was made with"
 
 
 def plan(prepared: Prepared) -> tuple[pa.Table, int]:
@@ -142,7 +149,8 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
     exists = (options.store / "zarr.json").exists()
     rows, retired = read_rows(options.store) if exists else (ROW_SCHEMA.empty_table(), None)
     known = known_videos(rows, retired) if retired is not None else {}
-    new = plan_rows(prepared.manifest, prepared.spec.sampling, known=known)
+    passes = options.augment.passes if options.augment else 0
+    new = plan_rows(prepared.manifest, prepared.spec, known=known, passes=passes)
     if exists:
         block_rows = open_store(options.store).block_rows
         if options.block_rows not in (None, block_rows):
@@ -204,6 +212,7 @@ def _write_plan(prepared: Prepared) -> int:
         shapes=prepared.pool_shapes,
         block_rows=block_rows,
         made_by=made_by(prepared.options),
+        grids={pool: grid for pool, grid in prepared.backbone.grids.items() if pool in prepared.spec.pools},
     )
     if new.num_rows:
         append_rows(path, new)

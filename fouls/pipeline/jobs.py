@@ -17,6 +17,10 @@ from fouls.cache.ledger import BlockRecord
 from fouls.cache.rows import read_rows
 from fouls.cache.store import FAILED, TO_DO, Store, row_status
 from fouls.errors import StoreError
+from fouls.pipeline.augmentation import ClipKey
+
+Cut = int | ClipKey
+"""A crop's number, or the key from which an augmented clip draws its box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,13 @@ class ClipJob:
     crop: int
     indices: npt.NDArray[np.int32]
     """Native frames, (F,)."""
+    key: ClipKey | None = None
+    """What an augmented clip draws its box from; ``None`` in the plain pass."""
+
+    @property
+    def cut(self) -> Cut:
+        """How its frames are cut."""
+        return self.crop if self.key is None else self.key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +142,8 @@ def make_video_jobs(rows: pa.Table, files: Mapping[str, VideoFile]) -> tuple[Vid
         StoreError: a video was planned from other content than ``files`` has.
     """
     jobs = []
-    columns = ["row", "video_id", "crop", "frame_indices", "content_hash", "segment_start"]
+    columns = ["row", "video_id", "clip", "crop", "augment", "frame_indices"]
+    columns += ["content_hash", "segment_start", "segment_stop"]
     for video_id, clips in _by_video(rows.select(columns)):
         file = files[video_id]
         if file.content_hash not in (clips[0]["content_hash"], None):
@@ -142,7 +154,16 @@ def make_video_jobs(rows: pa.Table, files: Mapping[str, VideoFile]) -> tuple[Vid
 
 
 def _clip_job(clip: dict[str, Any]) -> ClipJob:
-    return ClipJob(row=clip["row"], crop=clip["crop"], indices=np.array(clip["frame_indices"], dtype=np.int32))
+    indices = np.array(clip["frame_indices"], dtype=np.int32)
+    return ClipJob(row=clip["row"], crop=clip["crop"], indices=indices, key=_clip_key(clip))
+
+
+def _clip_key(clip: dict[str, Any]) -> ClipKey | None:
+    if not clip["augment"]:
+        return None
+    content = clip["content_hash"] or clip["video_id"]
+    segment = (clip["segment_start"], clip["segment_stop"])
+    return ClipKey(content=content, segment=segment, clip=clip["clip"], augment=clip["augment"])
 
 
 def _block_job(

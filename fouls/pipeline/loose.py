@@ -66,7 +66,7 @@ def extract_loose(
         timeout_seconds: for one video.
     """
     probes = probe_files(videos, workers=workers, timeout_seconds=timeout_seconds)
-    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec.sampling, known={})
+    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec, known={})
     usable = pc.is_null(planned["plan_error"])
     hopeless = planned.filter(pc.invert(usable))
     failures: dict[str, str] = dict(
@@ -79,7 +79,7 @@ def extract_loose(
     with IsolatedPool(workers, timeout_seconds, preload=["fouls.pipeline.decoding"]) as isolated:
 
         def submit(video: VideoJob) -> Future[DecodedVideo]:
-            return isolated.submit(decode, video, spec.preprocessing, spec.sampling.num_crops, decoder)
+            return isolated.submit(decode, video, spec, decoder)
 
         fill = _fill_streaming if spec.sampling.kind == "stream" else _fill_in_batches
         failures |= fill(values, jobs, backbone, spec, pool, submit)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
 from fouls.errors import BackboneError, ConfigError
+from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
 
@@ -107,6 +108,8 @@ class ExtractOptions:
     num_frames: int | None = None
     pools: tuple[str, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    augment: AugmentOptions | None = None
+    """``None``: the plain pass alone."""
     precision: Precision | None = None
     stored_dtype: StoredDtype = "float16"
     manifest: Path = Path("manifests")
@@ -145,11 +148,13 @@ class ExtractOptions:
         """The extraction that filled a store, from what :meth:`to_dict` left in it."""
         sampling = dict(plain["sampling"])
         sampling["window"] = tuple(sampling["window"]) if sampling["window"] else None
+        augment = plain.get("augment")
         return cls(
             **{
                 **plain,
                 "pools": tuple(plain["pools"]),
                 "sampling": SamplingOptions(**sampling),
+                "augment": AugmentOptions.from_dict(augment) if augment else None,
                 "manifest": Path(plain["manifest"]),
             },
             out=store,
@@ -164,6 +169,7 @@ _REMEMBERED = {
     "num_frames",
     "pools",
     "sampling",
+    "augment",
     "precision",
     "stored_dtype",
     "manifest",
@@ -193,4 +199,5 @@ def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:
         pools=pools,
         precision=backbone.precision,
         stored_dtype=options.stored_dtype,
+        augmentation=options.augment.resolve(sampling.kind) if options.augment else None,
     )

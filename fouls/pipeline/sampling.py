@@ -58,7 +58,7 @@ def center(num_frames: int, clip_frames: int, frame_stride: int) -> Clips:
 
     ``..f.f.f...`` (10 frames, 3 a clip, stride 2)
     """
-    first = max(0, (num_frames - _span(clip_frames, frame_stride)) // 2)
+    first = max(0, (num_frames - span(clip_frames, frame_stride)) // 2)
     return _windows(np.array([first]), num_frames, clip_frames, frame_stride)
 
 
@@ -71,7 +71,7 @@ def dense(num_frames: int, clip_frames: int, frame_stride: int, hop: int) -> Cli
         ...f.f.f..
         ......f.ff
     """
-    beyond = max(0, num_frames - _span(clip_frames, frame_stride))
+    beyond = max(0, num_frames - span(clip_frames, frame_stride))
     starts = np.arange(0, min(beyond + hop, num_frames), hop)  # the last is the first at or after ``beyond``
     return _windows(starts, num_frames, clip_frames, frame_stride)
 
@@ -85,7 +85,7 @@ def views(num_frames: int, clip_frames: int, frame_stride: int, num_clips: int) 
         ..f.f.f...
         .....f.f.f
     """
-    last_start = max(0, num_frames - _span(clip_frames, frame_stride))
+    last_start = max(0, num_frames - span(clip_frames, frame_stride))
     return _windows(_spread(0, last_start, num_clips), num_frames, clip_frames, frame_stride)
 
 
@@ -137,7 +137,7 @@ def _given(value: int | None) -> int:
     return value
 
 
-def _span(clip_frames: int, frame_stride: int) -> int:
+def span(clip_frames: int, frame_stride: int) -> int:
     """Native frames from a clip's first to its last, both included."""
     return (clip_frames - 1) * frame_stride + 1
 

@@ -93,7 +93,7 @@ def stream_video(
     clips = _sub_clips(video, start, sampling)
     seconds = 0.0
     for clip, decoded in _decoded(video, clips, sampling, submit, cost):
-        pictures = torch.from_numpy(decoded.clip(clip.crop, clip.indices)[None])
+        pictures = torch.from_numpy(decoded.clip(clip)[None])
         with free:
             started = time.perf_counter()
             encoded, state = backbone.stream(backbone.normalise(pictures), state, pools)

@@ -6,10 +6,49 @@ from dataclasses import replace
 
 import pytest
 
-from fouls.cache.spec import SamplingSpec, Spec
+from fouls.cache.spec import AugmentationSpec, SamplingSpec, Spec
 from fouls.errors import ConfigError
 
 from .conftest import make_spec
+
+AUGMENTATION = AugmentationSpec(seed=0, scale=(0.5, 1.0), ratio=(0.75, 1.25), flip=0.5, jitter="segments")
+
+
+def test_the_fingerprint_of_a_plain_spec_is_what_it_always_was() -> None:
+    assert make_spec().fingerprint == "104dab51cb3d05a406cd7b24e2cee4972f6e85864c0d4d65d1861c1386e4f484"
+
+
+def test_an_augmented_spec_goes_through_json_and_all_of_it_counts() -> None:
+    spec = make_spec(augmentation=AUGMENTATION)
+    assert Spec.from_dict(json.loads(spec.canonical_json())) == spec
+    changes: list[dict[str, object]] = [
+        {"seed": 1},
+        {"scale": (0.4, 1.0)},
+        {"ratio": (0.75, 1.5)},
+        {"flip": 0.0},
+        {"jitter": "none"},
+    ]
+    changed = [replace(spec, augmentation=replace(AUGMENTATION, **change)) for change in changes]  # type: ignore[arg-type]
+    assert len({spec.fingerprint, make_spec().fingerprint, *(other.fingerprint for other in changed)}) == 7
+    assert spec.differences(changed[0]) == {"augmentation.seed": (0, 1)}
+    assert make_spec().differences(spec) == {"augmentation": (None, spec.to_dict()["augmentation"])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("uniform", {"jitter": "shift", "max_shift": 8}, "'uniform' does not read jitter 'shift'"),
+        ("center", {"jitter": "segments"}, "'center' does not read jitter 'segments'"),
+        ("center", {"jitter": "shift"}, "jitter 'shift' needs max shift"),
+        ("center", {"jitter": "none", "max_shift": 8}, "jitter 'none' does not read max shift"),
+        ("stream", {"jitter": "none"}, "'stream' has no augmented passes"),
+    ],
+)
+def test_jitter_that_makes_no_sense(kind: str, fields: dict[str, object], message: str) -> None:
+    reads = {"uniform": {}, "center": {"frame_stride": 2}, "stream": {"frame_stride": 2, "hop": 8}}[kind]
+    sampling = SamplingSpec(kind=kind, num_frames=4, **reads)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=message):
+        make_spec(sampling=sampling, augmentation=replace(AUGMENTATION, **fields))  # type: ignore[arg-type]
 
 
 def test_round_trip_through_json() -> None:

@@ -54,6 +54,26 @@ def resize_and_crop(
     return out
 
 
+def resize_box(
+    frame: Tensor | npt.NDArray[np.uint8], spec: PreprocessingSpec, *, box: tuple[int, int, int, int], mirrored: bool
+) -> Tensor:
+    """Cut a box out of a frame and resize it to the backbone's square: the crop of an augmented pass.
+
+    Args:
+        frame: uint8, (H, W, 3), RGB.
+        spec: of the backbone; its interpolation, antialias and crop are used.
+        box: top, left, height, width, in the frame.
+        mirrored: whether left and right are exchanged, after the resize.
+
+    Returns:
+        uint8, (S, S, 3).
+    """
+    top, left, height, width = box
+    part = as_uint8_tensor(frame)[top : top + height, left : left + width].contiguous()
+    resized = _resize(part, spec.crop, spec.crop, spec)
+    return resized.flip(1) if mirrored else resized
+
+
 def normalise(batch: Tensor, spec: PreprocessingSpec, dtype: torch.dtype = torch.float32) -> Tensor:
     """Scale to the backbone's range: ``(batch · scale − mean) / std``, in fp32 whatever ``dtype`` is.
 
