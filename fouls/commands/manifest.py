@@ -101,6 +101,14 @@ def build(
             rich_help_panel=_LABELS,
         ),
     ] = None,
+    multi_label: Annotated[
+        bool,
+        typer.Option(
+            "--multi-label",
+            help="A video may have any number of labels: `path label label …`. (list)",
+            rich_help_panel=_LABELS,
+        ),
+    ] = False,
     label_set: Annotated[
         str | None,
         typer.Option(
@@ -196,6 +204,7 @@ def build(
             split_from=split_from,
             splits=tuple(splits or ()),
             class_names=_class_name_files(class_names or []),
+            multi_label=multi_label,
             label_set=label_set,
             trial_frames=trial_frames,
             frame_offset=frame_offset,

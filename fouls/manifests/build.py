@@ -26,6 +26,7 @@ _OPTION_FLAGS = {
     "split_from": "--split-from",
     "splits": "--split",
     "class_names": "--class-names",
+    "multi_label": "--multi-label",
     "label_set": "--label-set",
     "trial_frames": "--trial-frames",
     "frame_offset": "--frame-offset",

@@ -115,3 +115,33 @@ def encode_names(
             source = "" if classes is None else f" of {classes.source}"
             raise ManifestError(f"{place(row)}: label {label!r} is none of the {len(names)} classes{source}")
     return names, [index_of.get(label) for label in labels]
+
+
+def encode_many(
+    labels: Sequence[Sequence[str]], classes: ClassNames | None, place: Callable[[int], str]
+) -> tuple[tuple[str, ...], list[tuple[int, ...] | None]]:
+    """Class names and indices from any number of labels a video, all numbers or all names.
+
+    Args:
+        labels: those of each video; a video that has only ``""`` or ``"-1"``, or none at all, has no label.
+        classes: the class names; ``None``: those found, as :func:`encode_numbers` and :func:`encode_names` say.
+        place: where the labels of video i were read (file, line), for messages.
+
+    Returns:
+        The names, and for each video its indices, ascending, each once.
+
+    Raises:
+        ManifestError: a label that is no class, or no label beside others.
+    """
+    entries = [(video, label) for video, several in enumerate(labels) for label in several]
+    for video, several in enumerate(labels):
+        if len(several) > 1 and any(label in UNLABELLED for label in several):
+            raise ManifestError(f"{place(video)}: labels {', '.join(several)}: '' and -1 stand alone, for no label")
+    texts = [label for _, label in entries]
+    encode = encode_numbers if are_numbers(texts) else encode_names
+    names, indices = encode(texts, classes, lambda entry: place(entries[entry][0]))
+    found: list[set[int]] = [set() for _ in labels]
+    for (video, _), index in zip(entries, indices, strict=True):
+        if index is not None:
+            found[video].add(index)
+    return names, [tuple(sorted(several)) or None for several in found]

@@ -14,7 +14,7 @@ from fouls.manifests.build import BuildReport, build_manifest, list_videos
 from fouls.manifests.builders.listing import BuildOptions
 from fouls.manifests.journal import journal_path, open_journal
 from fouls.manifests.probing import ProbingOptions, probes_of
-from fouls.manifests.table import absolute_paths, fingerprint_of, read_manifest, root_of, write_manifest
+from fouls.manifests.table import absolute_paths, fingerprint_of, kind_of, read_manifest, root_of, write_manifest
 from tests.manifests.tables import make_table, with_column, with_metadata
 from tests.media import frame_numbered_video
 
@@ -256,6 +256,7 @@ def test_a_newer_manifest_is_not_overwritten(clips: Path) -> None:
         ("list", {"label_from": "parent"}, "--label-from is not read by --format list; it is by: videos"),
         ("videos", {"splits": ("a",)}, "--split is not read by --format videos; it is by: csv, list"),
         ("list", {"label_set": "legacy"}, "--label-set is not read by --format list; it is by: mvfoul"),
+        ("csv", {"multi_label": True}, "--multi-label is not read by --format csv; it is by: list"),
         ("list", {"frame_offset": 0}, "--frame-offset is not read by --format list; it is by: mouse"),
         ("videos", {"merges": ("1,2",)}, "--merge is not read by --format videos; it is by: mouse"),
         ("videos", {"sources": ()}, "no source is given"),
@@ -264,6 +265,17 @@ def test_a_newer_manifest_is_not_overwritten(clips: Path) -> None:
 def test_options_that_a_format_does_not_read(format_name: str, given: dict[str, object], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         list_videos(format_name, BuildOptions(**{"sources": (Path(),), **given}))  # type: ignore[arg-type]
+
+
+def test_any_number_of_labels_from_a_list_to_the_manifest(clips: Path) -> None:
+    source = clips / "train.txt"
+    source.write_text("run/a.mp4 2 0\nsit/b.mp4\n")
+    listing = list_videos("list", BuildOptions(sources=(source,), multi_label=True))
+    report = build_manifest(listing, clips.parent / "m.parquet", PROBING)
+    table = read_manifest(clips.parent / "m.parquet")
+    assert table["multi_label.action"].to_pylist() == [[0, 2], None]
+    assert kind_of(table, "action") == "multi_label"
+    assert "task 'action': 1 of 3 classes have no video, '1' for one" in report.notes
 
 
 def test_real_videos(shared: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fouls.errors import ConfigError, ManifestError
-from fouls.manifests.builders.listing import Builder, BuildOptions, Listing, Row
+from fouls.manifests.builders.listing import Builder, BuildOptions, Labels, Listing, Row
 from fouls.manifests.builders.sources import (
     absolute,
     class_names_of,
@@ -21,13 +21,25 @@ from fouls.manifests.builders.sources import (
     root_folders,
 )
 from fouls.manifests.builders.tables import read_table
-from fouls.manifests.class_names import are_numbers, encode_names, encode_numbers
-from fouls.manifests.schema import BASE_FIELDS, FRAME_LABEL_PREFIX, LABEL_PREFIX, is_url, label_tasks
+from fouls.manifests.class_names import ClassNames, are_numbers, encode_many, encode_names, encode_numbers
+from fouls.manifests.schema import (
+    BASE_FIELDS,
+    FRAME_LABEL_PREFIX,
+    KEYPOINTS_COLUMN,
+    LABEL_PREFIX,
+    MULTI_LABEL_PREFIX,
+    is_url,
+    label_tasks,
+    multi_label_tasks,
+)
 from fouls.manifests.splits import canonical_split
 from fouls.video.probe import Probe
 from fouls.video.types import VideoInfo
 
 _COLUMNS = tuple(field.name for field in BASE_FIELDS)
+_LABEL_PREFIXES = (LABEL_PREFIX, MULTI_LABEL_PREFIX)
+_BETWEEN_LABELS = "|"
+"""In a cell of a ``multi_label`` column."""
 _Number = TypeVar("_Number", int, float)
 
 
@@ -72,21 +84,34 @@ def collect(options: BuildOptions) -> Listing:
         columns |= dict.fromkeys(table.header)
         records += [_Record(cells=cells, root=root, split=split, place=place) for place, cells in table.rows]
     label_columns = {task: LABEL_PREFIX + task for task in label_tasks(list(columns))}
+    label_columns |= {task: MULTI_LABEL_PREFIX + task for task in multi_label_tasks(list(columns))}
     if options.task is not None:
         label_columns[options.task] = options.task
     tasks, labels = _labels(records, label_columns, options)
     rows = _rows(records, labels)
     left_out = [column for column in columns if column not in _COLUMNS and column not in label_columns.values()]
     notes = (f"columns left out, no columns of a manifest: {', '.join(left_out)}",) if left_out else ()
-    return Listing(rows=tuple(rows), root=common_folder(roots), name=name_of(sources), tasks=tasks, notes=notes)
+    return Listing(
+        rows=tuple(rows),
+        root=common_folder(roots),
+        name=name_of(sources),
+        tasks=tasks,
+        kinds={task: "multi_label" for task in tasks if label_columns[task] == MULTI_LABEL_PREFIX + task},
+        notes=notes,
+    )
 
 
 def _check_header(header: Sequence[str], source: Path, options: BuildOptions, split: str) -> None:
     for column, count in Counter(header).items():
         if count > 1:
             raise ManifestError(f"{source}: column {column!r} is there {count} times")
-        if column.startswith(FRAME_LABEL_PREFIX):
-            raise ManifestError(f"{source}: column {column!r}: a table with one line a video can't hold labels a frame")
+        if (
+            column.startswith(LABEL_PREFIX)
+            and (other := MULTI_LABEL_PREFIX + column.removeprefix(LABEL_PREFIX)) in header
+        ):
+            raise ManifestError(f"{source}: columns {column!r} and {other!r}; a task has one of them")
+        if column.startswith(FRAME_LABEL_PREFIX) or column == KEYPOINTS_COLUMN:
+            raise ManifestError(f"{source}: column {column!r}: a table with one line a video can't hold lists by frame")
         suggestion = _misspelt(column)
         if suggestion is not None and column != options.task:
             raise ManifestError(f"{source}: column {column!r}: did you mean {suggestion!r}?")
@@ -101,35 +126,44 @@ def _check_header(header: Sequence[str], source: Path, options: BuildOptions, sp
 def _misspelt(column: str) -> str | None:
     """The column that was meant, where one is nearly hit."""
     prefix, dot, task = column.partition(".")
-    if column in _COLUMNS or prefix + dot == LABEL_PREFIX:
+    if column in _COLUMNS or prefix + dot in _LABEL_PREFIXES:
         return None
-    known = LABEL_PREFIX if dot else ""
-    close = difflib.get_close_matches(prefix + dot, [known] if known else _COLUMNS, n=1, cutoff=0.8)
+    close = difflib.get_close_matches(prefix + dot, _LABEL_PREFIXES if dot else _COLUMNS, n=1, cutoff=0.8)
     return close[0] + task if close else None
 
 
 def _labels(
     records: Sequence[_Record], columns: Mapping[str, str], options: BuildOptions
-) -> tuple[dict[str, tuple[str, ...]], list[dict[str, int | None]]]:
-    """Task → class names, and task → index a record."""
+) -> tuple[dict[str, tuple[str, ...]], list[dict[str, Labels]]]:
+    """Task → class names, and task → labels a record."""
     tasks: dict[str, tuple[str, ...]] = {}
-    labels: list[dict[str, int | None]] = [{} for _ in records]
+    labels: list[dict[str, Labels]] = [{} for _ in records]
     if options.class_names and not columns:
         raise ConfigError("--class-names: no label column; name one `label.TASK`, or give --task COLUMN")
     for task, column in columns.items():
         texts = [record.cells.get(column, "") for record in records]
-        encode = encode_numbers if are_numbers(texts) else encode_names
         classes = class_names_of(task, list(columns), options)
         places = [f"{record.place}, column {column!r}" for record in records]
-        names, indices = encode(texts, classes, places.__getitem__)
+        names, found = _encode(texts, classes, places, several=column == MULTI_LABEL_PREFIX + task)
         if names:
             tasks[task] = names
-            for label, index in zip(labels, indices, strict=True):
-                label[task] = index
+            for labels_of_record, of_task in zip(labels, found, strict=True):
+                labels_of_record[task] = of_task
     return tasks, labels
 
 
-def _rows(records: Sequence[_Record], labels: Sequence[Mapping[str, int | None]]) -> Iterator[Row]:
+def _encode(
+    texts: Sequence[str], classes: ClassNames | None, places: Sequence[str], *, several: bool
+) -> tuple[tuple[str, ...], Sequence[Labels]]:
+    """Class names, and what each cell says."""
+    if several:
+        cells = [[label.strip() for label in text.split(_BETWEEN_LABELS)] for text in texts]
+        return encode_many(cells, classes, places.__getitem__)
+    encode = encode_numbers if are_numbers(texts) else encode_names
+    return encode(texts, classes, places.__getitem__)
+
+
+def _rows(records: Sequence[_Record], labels: Sequence[Mapping[str, Labels]]) -> Iterator[Row]:
     views: Counter[str | None] = Counter()
     for record, label in zip(records, labels, strict=True):
         path = record.text("path")

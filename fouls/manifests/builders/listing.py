@@ -32,6 +32,8 @@ class BuildOptions:
     """Split of all sources, or one a source."""
     class_names: Mapping[str, Path] = field(default_factory=dict)
     """Task → file with one class name a line; the task ``""`` is the only one there is."""
+    multi_label: bool = False
+    """Whether a video may have any number of labels."""
     label_set: str | None = None
     """Which of the label sets that a data set is published with."""
     trial_frames: int | None = None
@@ -51,6 +53,7 @@ OptionName = Literal[
     "split_from",
     "splits",
     "class_names",
+    "multi_label",
     "label_set",
     "trial_frames",
     "frame_offset",

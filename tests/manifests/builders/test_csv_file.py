@@ -52,6 +52,22 @@ def test_a_plain_column_as_task_and_what_is_left_out(tmp_path: Path) -> None:
     assert listing.notes == ("columns left out, no columns of a manifest: youtube_id",)
 
 
+def test_any_number_of_labels(tmp_path: Path) -> None:
+    source = write(
+        tmp_path / "data.csv",
+        "path,label.action,multi_label.attributes,multi_label.parts\n"
+        "a.mp4,run,left foot|header,2|0\nb.mp4,sit,,-1\nc.mp4,run,header,1\n",
+    )
+    listing = collect(options(source))
+    assert listing.tasks == {"action": ("run", "sit"), "attributes": ("header", "left foot"), "parts": ("0", "1", "2")}
+    assert [row.labels for row in listing.rows] == [
+        {"action": 0, "attributes": (0, 1), "parts": (0, 2)},
+        {"action": 1, "attributes": None, "parts": None},
+        {"action": 0, "attributes": (0,), "parts": (1,)},
+    ]
+    assert [listing.kind_of(task) for task in listing.tasks] == ["label", "multi_label", "multi_label"]
+
+
 def test_class_names_a_task(tmp_path: Path) -> None:
     source = write(tmp_path / "data.csv", "path,label.a,label.b\nx.mp4,1,up\n")
     names = write(tmp_path / "names.txt", "run\nsit\n")
@@ -110,7 +126,11 @@ def test_a_url_with_what_is_known_of_it(tmp_path: Path) -> None:
         ("path,split,split\na.mp4,a,b\n", "column 'split' is there 2 times"),
         ("path,spilt\na.mp4,train\n", r"column 'spilt': did you mean 'split'\?"),
         ("path,lable.action\na.mp4,run\n", r"column 'lable\.action': did you mean 'label\.action'\?"),
-        ("path,frame_label.action\na.mp4,0\n", "a table with one line a video can't hold labels a frame"),
+        ("path,frame_label.action\na.mp4,0\n", "a table with one line a video can't hold lists by frame"),
+        ("path,frame_keypoints\na.mp4,0\n", "column 'frame_keypoints': a table with one line a video can't hold lists"),
+        ("path,multi_label.a,label.a\na.mp4,0,0\n", "columns 'label.a' and 'multi_label.a'; a task has one of them"),
+        ("path,multi_lable.a\na.mp4,0\n", r"column 'multi_lable\.a': did you mean 'multi_label\.a'\?"),
+        ("path,multi_label.a\na.mp4,1|-1\n", r"line 2, column 'multi_label\.a': labels 1, -1: '' and -1 stand alone"),
         ("path,label.action\na.mp4,-3\n", r"line 2, column 'label\.action': label -3 is no class"),
         ("path\n", "a header and no line below it"),
         ("", "an empty file"),

@@ -80,7 +80,12 @@ def test_a_list_without_labels_has_no_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a.mp4 1\nb.mp4 1 2\n", r"list\.txt: line 2: several labels \(1 2\): lists with many labels a video"),
+        ("a.mp4 1\nb.mp4 1 2\n", r"list\.txt: line 2: several labels \(1 2\); --format list --multi-label reads them"),
+        (
+            "some/folder 300 2\n",
+            "line 1: 'some/folder' has no ending of a video file, so 300 2 look like a number of frames and a label: "
+            "folders of frames are not supported",
+        ),
         ("a.mp4 -2\n", r"list\.txt: line 1: label -2 is no class; allowed: 0 to 32767"),
         ("a.mp4,3\n", r"list\.txt: line 1: 'a\.mp4,3' has commas between its fields; --format csv reads such files"),
         ("\n\n", r"list\.txt: an empty list"),
@@ -89,6 +94,34 @@ def test_a_list_without_labels_has_no_task(tmp_path: Path) -> None:
 def test_lines_that_are_wrong(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ManifestError, match=expected):
         collect(options(write(tmp_path / "list.txt", text)))
+
+
+def test_any_number_of_labels(tmp_path: Path) -> None:
+    source = write(tmp_path / "train.txt", "a b 12.mp4 3 0\nc.mp4 2\nd.mp4\ne.mp4 -1\nhttps://host/f 1 3 3\n")
+    listing = collect(options(source, multi_label=True))
+    assert [row.labels["action"] for row in listing.rows] == [(0, 3), (2,), None, None, (1, 3)]
+    assert listing.rows[0].path == str(tmp_path / "a b 12.mp4")
+    assert listing.tasks == {"action": ("0", "1", "2", "3")}
+    assert listing.kind_of("action") == "multi_label"
+    names = write(tmp_path / "names.txt", "run\njump\nsit\nlie\n")
+    listing = collect(options(source, multi_label=True, class_names={"": names}, task="acts"))
+    assert listing.tasks == {"acts": ("run", "jump", "sit", "lie")}
+    assert listing.rows[0].labels == {"acts": (0, 3)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.mp4 1 4\n", "line 1: label 4 is no class; .* has 2 classes, 0 to 1"),
+        ("a.mp4 0 -1\n", "line 1: labels 0, -1: '' and -1 stand alone, for no label"),
+        ("a.mp4 0\nb.mp4 run\n", "line 2: label 'run': --multi-label reads labels that are numbers"),
+        ("some/folder 300 2\n", "line 1: 'some/folder' has no ending of a video file"),
+    ],
+)
+def test_lines_that_are_wrong_where_there_may_be_many_labels(tmp_path: Path, text: str, expected: str) -> None:
+    names = write(tmp_path / "names.txt", "run\nsit\n")
+    with pytest.raises(ManifestError, match=expected):
+        collect(options(write(tmp_path / "list.txt", text), multi_label=True, class_names={"": names}))
 
 
 def test_a_label_outside_of_the_class_names(tmp_path: Path) -> None:
