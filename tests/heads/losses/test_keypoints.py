@@ -41,3 +41,11 @@ def test_nothing_visible_costs_nothing() -> None:
         assert loss == 0
         assert predicted.grad is not None
         assert (predicted.grad == 0).all()
+
+
+def test_a_stack_of_models_pays_what_each_pays() -> None:
+    draw = torch.Generator().manual_seed(0)
+    stacked, truth = torch.rand(3, 4, 5, 2, generator=draw), torch.rand(4, 5, 2, generator=draw)
+    visible = truth[..., 0] < 0.5
+    together = torch.func.vmap(lambda predicted: keypoint_loss(predicted, truth, visible))(stacked)
+    torch.testing.assert_close(together, torch.stack([keypoint_loss(each, truth, visible) for each in stacked]))

@@ -89,3 +89,15 @@ def test_constant_outputs_cost_nothing() -> None:
     logits = torch.randn(2, 1, 1, 3).expand(2, 1, 6, 3)
     mask = torch.ones(2, 1, 6, dtype=torch.bool)
     assert l1(logits, mask) == truncated_mse(logits, mask) == 0
+
+
+@pytest.mark.parametrize("kind", ["l1", "truncated_mse"])
+def test_a_stack_of_models_pays_what_each_pays(kind: str) -> None:
+    _, mask = given()
+    stacked = torch.randn(3, 2, 2, 5, 3, generator=torch.Generator().manual_seed(0))
+    together = torch.func.vmap(torch.func.grad_and_value(lambda z: smoothness(kind, z, mask)))(stacked)  # type: ignore[arg-type]
+    for index, logits in enumerate(stacked):
+        logits.requires_grad_()
+        alone = smoothness(kind, logits, mask)  # type: ignore[arg-type]
+        torch.testing.assert_close(together[1][index], alone)
+        torch.testing.assert_close(together[0][index], torch.autograd.grad(alone, logits)[0])
