@@ -12,10 +12,12 @@ from fouls import __version__
 from fouls.commands import manifest
 from fouls.commands.backbones import backbones
 from fouls.commands.classify import classify
+from fouls.commands.evaluate import evaluate
+from fouls.commands.evaluate_mvfoul import evaluate_mvfoul
 from fouls.commands.extract import extract
-from fouls.commands.heads import evaluate, train_head
 from fouls.commands.predict import predict
 from fouls.commands.store import failures, status
+from fouls.commands.train_head import train_head
 from fouls.commands.verify import verify
 from fouls.errors import FoulsError
 
@@ -45,7 +47,10 @@ def _options(
 
 
 app.add_typer(manifest.app, name="manifest")
-for command in (backbones, extract, status, failures, verify, train_head, evaluate, predict, classify):
+for command in (
+    *(backbones, extract, status, failures, verify),
+    *(train_head, evaluate, evaluate_mvfoul, predict, classify),
+):
     app.command()(command)
 
 

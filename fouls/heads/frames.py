@@ -89,14 +89,15 @@ def frames_of(
     stop: npt.NDArray[np.int64] = np.where(present, rows["stop_frame"].to_numpy()[picked], 0).max(axis=1)
     for of_task in lists:
         for track, labels in enumerate(of_task):
-            labelled = np.flatnonzero(labels != IGNORE) if labels is not None else ()
-            if len(labelled):
+            if labels is not None and (labels != IGNORE).any():
+                labelled = np.flatnonzero(labels != IGNORE)
                 first[track] = min(first[track], labelled[0])
                 stop[track] = max(stop[track], labelled[-1] + 1)
-    num_frames = int((stop - first).max(initial=0))
+    lengths = (stop - first)[:, None]  # (U, 1)
+    num_frames = int(lengths.max(initial=0))
     centres = step_centres(np.stack(rows["frame_indices"].to_numpy()), steps_per_clip)  # (R, T')
     places = np.arange(num_frames)
-    exists = places < (stop - first)[:, None]  # (U, F)
+    exists = places < lengths  # (U, F)
     steps = np.empty((len(clips), len(plain), num_frames), dtype=np.int64)
     for number, of_pass in enumerate(clips):
         there = (of_pass >= 0)[..., None]

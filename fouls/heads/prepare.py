@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,40 +18,18 @@ from fouls.errors import ConfigError, RunError
 from fouls.heads.coverage import Coverage
 from fouls.heads.data import DataOptions, load_samples
 from fouls.heads.determinism import choose_device
-from fouls.heads.head import HeadConfig
-from fouls.heads.keypoints import PoseKind, keypoints_of
-from fouls.heads.losses import LossConfig
-from fouls.heads.mlp import MlpConfig
+from fouls.heads.options import Plain
 from fouls.heads.pool import choose_pool
 from fouls.heads.run_config import ManifestReference, RunConfig, StoreReference
+from fouls.heads.run_options import RunOptions
 from fouls.heads.samples import Samples
 from fouls.heads.targets import has_label
 from fouls.heads.tasks import Task, tasks_to_train
-from fouls.heads.train import TrainConfig
+from fouls.manifests.keypoints import keypoints_of
 from fouls.manifests.table import fingerprint_of
 
 Indices = npt.NDArray[np.int64]
 """Of samples."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What can be chosen about a run; what is left open is resolved from store and manifest."""
-
-    head: HeadConfig = field(default_factory=MlpConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    pools: tuple[str, ...] = ()
-    """One for all stores, or one a store; empty: see :func:`fouls.heads.pool.choose_pool`."""
-    tasks: tuple[str, ...] = ()
-    """Empty: all tasks of the manifest."""
-    augmented: bool = False
-    """Every epoch takes a random augmented pass of each sample; valid is measured on the plain one."""
-    pose: PoseKind | None = None
-    """Features of the manifest's keypoints beside the stores', frame by frame."""
-    train_split: str = "train"
-    valid_split: str = "valid"
-    device: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +44,8 @@ class Prepared:
     """Those to train on; each has a label."""
     valid: Indices
     """Those to watch, likewise; empty: no early stopping."""
+    options: Plain
+    """What was chosen, resolved, as :func:`fouls.heads.options.read_options` gives it."""
 
 
 def prepare(
@@ -94,7 +75,7 @@ def prepare(
     config = RunConfig(
         head=options.head.resolved(data.form, tasks),
         train=options.train,
-        loss=options.loss,
+        loss=options.loss.resolved(task.name for task in tasks),
         tasks=tasks,
         form=data.form,
         stores=tuple(StoreReference.of(store, pool) for store, pool in zip(stores, pools, strict=True)),
@@ -108,7 +89,23 @@ def prepare(
         device=str(device),
         versions={"fouls": __version__, "torch": str(torch.__version__)},
     )
-    return Prepared(config=config, coverage=data.coverage, samples=data.samples, train=train, valid=valid)
+    chosen = dataclasses.replace(
+        options,
+        head=config.head,
+        loss=config.loss,
+        pools=pools,
+        tasks=tuple(task.name for task in tasks),
+        device=config.device,
+    )
+    where = {"features": [str(store.path) for store in stores], "manifest": str(manifest_path)}
+    return Prepared(
+        config=config,
+        coverage=data.coverage,
+        samples=data.samples,
+        train=train,
+        valid=valid,
+        options=where | chosen.to_dict(),
+    )
 
 
 def choose_pools(stores: Sequence[Store], options: RunOptions) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ from fouls.errors import ConfigError
 from fouls.heads.head import HeadConfig
 from fouls.heads.linear import LinearConfig
 from fouls.heads.mlp import MlpConfig
+from fouls.heads.ms_tcn import MsTcnConfig
+from fouls.heads.options import build
 from fouls.heads.tcn import TcnConfig
 
 HEADS: dict[str, type[HeadConfig]] = {
     "linear": LinearConfig,
     "mlp": MlpConfig,
     "tcn": TcnConfig,
+    "ms_tcn": MsTcnConfig,
 }
 """Name → the config that builds it."""
 
@@ -25,7 +28,7 @@ def make_head_config(name: str, options: Mapping[str, Any]) -> HeadConfig:
 
     Args:
         name: a key of :data:`HEADS`.
-        options: field → value; ``None`` stands for the default of the head.
+        options: field → value, of its type or as YAML has it; ``None`` stands for the default of the head.
 
     Raises:
         ConfigError: no such head, an option that it does not have, or a value that is not allowed.
@@ -41,7 +44,7 @@ def make_head_config(name: str, options: Mapping[str, Any]) -> HeadConfig:
             raise ConfigError(
                 f"head {name!r} can't use {option} = {value!r}{readers}; it has {', '.join(sorted(known))}"
             )
-    return HEADS[name](**given)
+    return build(HEADS[name], given, f"head {name}")
 
 
 def head_name(config: HeadConfig) -> str:

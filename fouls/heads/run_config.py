@@ -17,7 +17,7 @@ from fouls.heads.keypoints import PoseKind
 from fouls.heads.losses import LossConfig
 from fouls.heads.registry import head_name, make_head_config
 from fouls.heads.tasks import Task
-from fouls.heads.train import TrainConfig
+from fouls.heads.train_config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ class RunConfig:
         manifest |= {"keypoints": tuple(manifest["keypoints"])}
         plain |= {
             "head": make_head_config(head.pop("name"), head),
-            "train": TrainConfig(**plain["train"]),
-            "loss": LossConfig(**plain["loss"]),
+            "train": TrainConfig.from_dict(plain["train"]),
+            "loss": LossConfig.from_dict(plain["loss"]),
             "tasks": tuple(Task(**{**task, "classes": tuple(task["classes"])}) for task in plain["tasks"]),
             "form": InputForm(**form),
             "stores": tuple(_store_reference(store) for store in plain["stores"]),

@@ -20,6 +20,8 @@ from fouls.heads.head import Head
 
 CONFIG, WEIGHTS, HISTORY, METRICS = "config.json", "weights.safetensors", "history.csv", "metrics.json"
 PREDICTIONS, CURVES = "predictions.parquet", "curves.png"
+OPTIONS = "options.yaml"
+"""What was chosen, resolved; ``fouls train-head --config`` reads it."""
 
 _NAME = re.compile(r"[\w.-]*\w[\w.-]*")
 

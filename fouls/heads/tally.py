@@ -1,34 +1,21 @@
-"""Loss and accuracies of an epoch, collected batch by batch."""
+"""Loss and scores of an epoch, collected batch by batch."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fouls.heads.batch import HeadOutput
 from fouls.heads.head import Head
-from fouls.heads.losses import MISSING, masked_cross_entropy
-from fouls.heads.metrics import balanced_accuracy, confusion_matrix
+from fouls.heads.losses import MISSING
+from fouls.heads.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1
+from fouls.heads.objective import Objective, Step
 from fouls.heads.samples import Samples
-from fouls.heads.targets import answers
-from fouls.heads.tasks import Task
 
 EpochScores = dict[str, float]
 """Column of the history → value: ``epoch``, ``learning_rate``, ``train/loss``, ``valid/action/accuracy``, …"""
 
 _EVALUATION_BATCH = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """What is minimised: the sum over tasks of the masked cross-entropy."""
-
-    tasks: tuple[Task, ...]
-    weights: dict[str, Tensor]
-    """Task → weight of each class, (classes,)."""
-    label_smoothing: float
 
 
 class Tally:
@@ -41,31 +28,25 @@ class Tally:
         self.predictions: dict[str, list[Tensor]] = {task.name: [] for task in objective.tasks}
         self.labels: dict[str, list[Tensor]] = {task.name: [] for task in objective.tasks}
 
-    def add(self, output: HeadOutput, samples: Samples, indices: Tensor, passes: Tensor | None = None) -> Tensor:
+    def add(self, output: HeadOutput, step: Step) -> Tensor:
         """Count a batch in.
-
-        Args:
-            output: what the head gives for the batch.
-            samples: where the labels are.
-            indices: (B,) the batch.
-            passes: (B,) the pass of each; ``None``: the plain one.
 
         Returns:
             Its loss, a scalar with gradient.
         """
-        total = torch.zeros((), device=indices.device)
-        for task in self.objective.tasks:
-            answer = answers(task, output.logits[task.name], samples, indices, passes)
-            weights, smoothing = self.objective.weights[task.name], self.objective.label_smoothing
-            total = total + masked_cross_entropy(answer.logits, answer.labels, weights, smoothing)
-            self.predictions[task.name].append(answer.logits.detach().argmax(dim=1))
-            self.labels[task.name].append(answer.labels)
-        self.losses.append(total.detach())
-        self.counts.append(len(indices))
-        return total
+        loss, found = self.objective(output, step)
+        for task, answer in found.items():
+            self.predictions[task].append(answer.logits.detach().argmax(dim=1))
+            self.labels[task].append(answer.labels)
+        self.losses.append(loss.detach())
+        self.counts.append(len(step.indices))
+        return loss
 
     def scores(self, split: str) -> EpochScores:
-        """``{split}/loss`` (mean over the samples), and ``{split}/{task}/…`` accuracies of tasks with labels here."""
+        """``{split}/loss`` (mean over the samples), and ``{split}/{task}/…`` of the tasks that have labels here.
+
+        The scores are ``accuracy``, ``balanced_accuracy`` and ``macro_f1``.
+        """
         losses, counts = torch.stack(self.losses).double().cpu(), torch.tensor(self.counts).double()
         scores = {f"{split}/loss": float((losses * counts).sum() / counts.sum())}
         for task in self.objective.tasks:
@@ -76,14 +57,15 @@ class Tally:
                 accuracy = confusion.diagonal().sum().double() / confusion.sum()
                 scores[f"{split}/{task.name}/accuracy"] = float(accuracy)
                 scores[f"{split}/{task.name}/balanced_accuracy"] = balanced_accuracy(confusion)
+                scores[f"{split}/{task.name}/macro_f1"] = macro_f1(confusion)
         return scores
 
 
 @torch.no_grad()
 def measure(head: Head, samples: Samples, objective: Objective) -> Tally:
-    """Loss and accuracies of reduced samples, without dropout."""
+    """Loss and scores of reduced samples, without dropout."""
     head.eval()
     tally = Tally(objective)
     for indices, batch in samples.batches(_EVALUATION_BATCH):
-        tally.add(head.classify(batch), samples, indices)
+        tally.add(head.classify(batch), Step(samples=samples, indices=indices, batch=batch))
     return tally

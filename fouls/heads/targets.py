@@ -10,6 +10,7 @@ from torch import Tensor
 from fouls.heads.losses import MISSING
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
+from fouls.heads.training.mixing import Mixed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Answers:
     """(N,) index of the track, for frames."""
     frames: Tensor | None = None
     """(N,) native frame, for frames."""
+    places: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+    """What :func:`frame_places` gives, for frames."""
 
 
 def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor, passes: Tensor | None = None) -> Answers:
@@ -49,6 +52,7 @@ def answers(task: Task, logits: Tensor, samples: Samples, indices: Tensor, passe
         samples=indices[sample],
         tracks=track,
         frames=samples.frames.first[track] + place,
+        places=(sample, view, place, step),
     )
 
 
@@ -71,6 +75,30 @@ def frame_places(
     steps = samples.frames.steps_of(tracks, None if passes is None else passes[:, None].expand_as(tracks))  # (B, V, F)
     sample, view, place = torch.nonzero(steps >= 0, as_tuple=True)
     return sample, view, place, place if samples.pose is not None else steps[sample, view, place]
+
+
+def partners_labels(
+    task: Task, answer: Answers, samples: Samples, indices: Tensor, mixed: Mixed
+) -> tuple[Tensor, Tensor]:
+    """The labels of those that samples, or their frames, were mixed with.
+
+    Args:
+        task: whose labels.
+        answer: of the batch.
+        samples: where the labels are.
+        indices: (B,) the samples of the batch.
+        mixed: how they were mixed.
+
+    Returns:
+        Labels (N,) and the share (N,) that is one's own. A frame's partner is the frame at the same place of the
+        partner's track in the same view.
+    """
+    if answer.places is None:
+        return answer.labels[mixed.partners], mixed.shares
+    sample, view, place, step = answer.places
+    tracks = samples.tracks[indices[mixed.partners[sample]], view]
+    labels = samples.frame_labels[task.name][tracks.clamp(min=0), place].masked_fill(tracks < 0, MISSING)
+    return labels, mixed.step_shares[sample, view, step]
 
 
 def label_counts(task: Task, samples: Samples) -> Tensor:

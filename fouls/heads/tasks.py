@@ -21,6 +21,8 @@ class Task:
     """Names, in the order of the indices."""
     per_frame: bool = False
     """A class a frame, instead of one a sample."""
+    multi_label: bool = False
+    """Any number of classes a sample, instead of one."""
 
     @property
     def column(self) -> str:

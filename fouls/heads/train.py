@@ -1,10 +1,11 @@
-"""The training loop: AdamW, warm-up and cosine, gradient clipping, early stopping; batches by index, all in memory."""
+"""The training loop: AdamW, schedules, gradient clipping, averages of weights, early stopping; all in memory."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,48 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError, RunError
-from fouls.heads.head import Head, check_range
-from fouls.heads.losses import LossConfig, class_weights
+from fouls.heads.head import Head
+from fouls.heads.losses import LossConfig
+from fouls.heads.objective import Objective, Step, make_objective
 from fouls.heads.samples import Samples
-from fouls.heads.tally import EpochScores, Objective, Tally, measure
-from fouls.heads.targets import label_counts
+from fouls.heads.tally import EpochScores, Tally, measure
 from fouls.heads.tasks import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a head is trained."""
-
-    epochs: int = 100
-    """At most: early stopping may end it before."""
-    batch_size: int = 64
-    """Samples a step."""
-    lr: float = 1e-3
-    """AdamW's learning rate after the warm-up."""
-    weight_decay: float = 0.05
-    """AdamW's, on matrices only: biases and norms do not decay."""
-    warmup_epochs: float = 2.0
-    """Epochs in which the learning rate grows from 0; then it falls to 0 along a cosine."""
-    clip_norm: float = 1.0
-    """The gradient's norm is cut to this."""
-    patience: int = 20
-    """Epochs without a better score on valid after which training stops; the best weights are restored."""
-    valid_fraction: float = 0.0
-    """Share of train's samples that is set aside as valid where the manifest has no such split."""
-    seed: int = 0
-    """Decides the first weights, the batches, the dropout, and the samples set aside."""
-
-    def __post_init__(self) -> None:
-        check_range("epochs", self.epochs, 1, 1e6)
-        check_range("batch size", self.batch_size, 1, 1e6)
-        check_range("weight decay", self.weight_decay, 0, 1e3)
-        check_range("warm-up epochs", self.warmup_epochs, 0, 1e6)
-        check_range("patience", self.patience, 1, 1e6)
-        check_range("valid fraction", self.valid_fraction, 0, 0.9)
-        check_range("seed", self.seed, 0, 2**63 - 1)
-        for name, value in (("learning rate", self.lr), ("clip norm", self.clip_norm)):
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name} is {value:g}; it must be greater than 0")
+from fouls.heads.train_config import TrainConfig
+from fouls.heads.training.ema import Ema
+from fouls.heads.training.mixing import mix
+from fouls.heads.training.sampling import epoch_order
+from fouls.heads.training.schedule import learning_rate_factor
+from fouls.heads.training.task_weights import difficulty_scores, task_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +54,20 @@ def fit(
         valid: likewise; ``None``: all epochs are trained, and the last weights stay.
         tasks: what to learn.
         config: how.
-        loss: which loss; those of the tasks are added.
+        loss: resolved; which loss.
         on_epoch: called with the new line of the history after every epoch.
 
     Raises:
+        ConfigError: options that don't fit the samples.
         RunError: the loss is not finite any more.
     """
+    check_fit(train, tasks, config)
     head.fit_inputs(train)
     objective = make_objective(train, tasks, loss)
     generator = torch.Generator().manual_seed(config.seed)
+    balanced = _labels_to_balance(train, tasks, config)
     optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr, fused=True)
+    ema = Ema(head.parameters(), config.ema_decay) if config.ema_decay else None
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     warmup_steps, total_steps = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
     best = Best()
@@ -102,26 +77,32 @@ def fit(
     for epoch in range(1, config.epochs + 1):
         head.train()
         tally = Tally(objective)
-        order = torch.randperm(len(train), generator=generator).to(train.device)
+        order = epoch_order(balanced, config.sampling, generator).to(train.device)
         drawn = draw_passes(train, generator)
         for indices in torch.split(order, config.batch_size):
-            passes = None if drawn is None else drawn[indices]
-            lr = config.lr * schedule(step, warmup_steps, total_steps)
+            lr = config.lr * learning_rate_factor(
+                step, warmup_steps=warmup_steps, total_steps=total_steps, kind=config.schedule
+            )
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            batch_loss = tally.add(head.classify(train.gather(indices, passes)), train, indices, passes)
+            taken = take_batch(train, indices, drawn, config, generator)
+            batch_loss = tally.add(head.classify(taken.batch), taken)
             optimiser.zero_grad()
             batch_loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(head.parameters(), config.clip_norm)
             optimiser.step()
+            if ema is not None:
+                ema.update()
             step += 1
 
         scores: EpochScores = {"epoch": epoch, "learning_rate": lr, **tally.scores("train")}
         if not math.isfinite(scores["train/loss"]):
             raise RunError(f"the loss is not finite in epoch {epoch}: train with a lower --lr than {config.lr:g}")
         if valid is not None:
-            scores |= measure(head, valid, objective).scores("valid")
-            best.offer(scores, epoch, head)
+            with ema.swapped_in() if ema is not None else nullcontext():
+                scores |= measure(head, valid, objective).scores("valid")
+                best.offer(scores, epoch, head)
+        _weigh_tasks(objective, scores, "train" if valid is None else "valid")
         history.append(scores)
         on_epoch(scores)
         if valid is not None and epoch - best.epoch >= config.patience:
@@ -129,8 +110,67 @@ def fit(
 
     if best.weights is not None:
         head.load_state_dict(best.weights)
+    elif ema is not None:
+        ema.copy_to_parameters()
     head.eval()
     return Fit(history=history, best_epoch=best.epoch or epoch, stopped_early=epoch < config.epochs)
+
+
+def check_fit(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> None:
+    """Refuse options that don't fit the samples; :func:`fit` does so too.
+
+    Args:
+        train: reduced samples.
+        tasks: what is to be learned.
+        config: how.
+
+    Raises:
+        ConfigError: cutmix without time steps, or balanced sampling without a task that tells classes.
+    """
+    config.mixing.check_steps(train.num_steps)
+    _labels_to_balance(train, tasks, config)
+
+
+def take_batch(
+    train: Samples, indices: Tensor, passes: Tensor | None, config: TrainConfig, generator: torch.Generator
+) -> Step:
+    """The samples of one step, in the passes that were drawn for them, mixed where that is asked for.
+
+    Args:
+        train: all samples.
+        indices: (B,)
+        passes: (S,) the pass of each sample; ``None``: the plain one.
+        config: how samples are mixed.
+        generator: decides the mixing.
+    """
+    of_batch = None if passes is None else passes[indices]
+    batch = train.gather(indices, of_batch)
+    mixed = mix(batch.x, batch.mask, config.mixing, generator)
+    if mixed is not None:
+        batch = batch.with_steps(mixed.x, batch.mask)
+    return Step(samples=train, indices=indices, batch=batch, passes=of_batch, mixed=mixed, training=True)
+
+
+def _labels_to_balance(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> Tensor:
+    """The labels whose classes decide how often a sample is drawn, (S,)."""
+    candidates = [task.name for task in tasks if not task.per_frame and not task.multi_label]
+    if config.sampling == "shuffle":
+        return torch.zeros(len(train), dtype=torch.int64)
+    name = config.sampling_task or (candidates[0] if candidates else "")
+    if name not in candidates:
+        raise ConfigError(
+            f"sampling {config.sampling!r} needs a task with one label a sample, not {name or 'none'!r}; there is: "
+            f"{', '.join(candidates) or 'none'}"
+        )
+    return train.labels[name]
+
+
+def _weigh_tasks(objective: Objective, scores: EpochScores, split: str) -> None:
+    """Let the tasks weigh by how hard they are, from the next epoch on."""
+    config, names = objective.config, [task.name for task in objective.tasks]
+    if config.task_weighting != "fixed":
+        difficulty = difficulty_scores(scores, names, config.task_weighting, split)
+        objective.weights.update(task_weights(names, config.task_weights, difficulty))
 
 
 @dataclass
@@ -151,29 +191,11 @@ class Best:
             self.epoch, self.score, self.weights = epoch, score, copy.deepcopy(head.state_dict())
 
 
-def make_objective(train: Samples, tasks: Sequence[Task], loss: LossConfig) -> Objective:
-    """The loss, with class weights from the labels of the train split."""
-    weights: dict[str, Tensor] = {}
-    for task in tasks:
-        counts = label_counts(task, train)
-        of_classes = class_weights(counts, loss.class_weights, loss.max_class_weight)
-        weights[task.name] = of_classes.to(train.tracks.device)
-    return Objective(tasks=tuple(tasks), weights=weights, label_smoothing=loss.label_smoothing)
-
-
 def draw_passes(train: Samples, generator: torch.Generator) -> Tensor | None:
     """An augmented pass for each sample, (S,), drawn evenly; ``None`` where there is only the plain one."""
     if train.num_passes == 1:
         return None
     return torch.randint(1, train.num_passes, (len(train),), generator=generator).to(train.device)
-
-
-def schedule(step: int, warmup_steps: float, total_steps: int) -> float:
-    """Factor on the learning rate: from 0 to 1 in the warm-up, then down to 0 along a cosine."""
-    if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
-    progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def parameter_groups(head: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from fouls.heads.coverage import Coverage
 from fouls.heads.determinism import deterministic
 from fouls.heads.figures import draw_curves
 from fouls.heads.head import Head
+from fouls.heads.options import write_options
 from fouls.heads.predictions import Predictions, predict, reduced
 from fouls.heads.prepare import Prepared
 from fouls.heads.registry import head_name
@@ -27,6 +28,7 @@ from fouls.heads.run_folder import (
     CURVES,
     HISTORY,
     METRICS,
+    OPTIONS,
     PREDICTIONS,
     WEIGHTS,
     create_folder,
@@ -34,7 +36,7 @@ from fouls.heads.run_folder import (
     write_json,
 )
 from fouls.heads.tally import EpochScores
-from fouls.heads.train import Fit, fit
+from fouls.heads.train import Fit, check_fit, fit
 
 BySplit = dict[str, list[Predictions]]
 """Split → predictions of each task."""
@@ -78,21 +80,24 @@ def train_head(
     """
     config = prepared.config
     device = torch.device(config.device)
-    default = f"{config.features_name}-{head_name(config.head)}"
-    folder = create_folder(Path(out), name, default, overwrite=overwrite)
-    write_atomically(folder / CONFIG, config.to_json())
-    with SummaryWriter(str(folder)) as events, deterministic(config.train.seed, device):
+    with deterministic(config.train.seed, device):
         head = config.build_head().to(device)
         samples = reduced(head, prepared.samples.to(device))
         train = samples.select(prepared.train)
         valid = samples.select(prepared.valid) if len(prepared.valid) else None
+        check_fit(train, config.tasks, config.train)
+        default = f"{config.features_name}-{head_name(config.head)}"
+        folder = create_folder(Path(out), name, default, overwrite=overwrite)
+        write_atomically(folder / CONFIG, config.to_json())
+        write_atomically(folder / OPTIONS, write_options(prepared.options))
+        with SummaryWriter(str(folder)) as events:
 
-        def after_epoch(scores: EpochScores) -> None:
-            for column, value in scores.items():
-                events.add_scalar(column, value, int(scores["epoch"]))
-            on_epoch(scores)
+            def after_epoch(scores: EpochScores) -> None:
+                for column, value in scores.items():
+                    events.add_scalar(column, value, int(scores["epoch"]))
+                on_epoch(scores)
 
-        result = fit(head, train, valid, config.tasks, config.train, config.loss, after_epoch)
+            result = fit(head, train, valid, config.tasks, config.train, config.loss, after_epoch)
         predictions = {config.train_split: predict(head, train, config.tasks)}
         if valid is not None:
             predictions[config.valid_split] = predict(head, valid, config.tasks)

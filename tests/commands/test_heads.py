@@ -9,9 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from fouls.commands.heads import evaluate, train_head
+from fouls.commands.evaluate import evaluate
+from fouls.commands.train_head import train_head
 from fouls.errors import FoulsError
-from tests.heads.worlds import blobs, write_world
+from tests.heads.worlds import blobs, make_store, write_world
 
 app = typer.Typer()
 app.command("train-head")(train_head)
@@ -105,6 +106,11 @@ def test_what_was_trained_on_may_have_moved(world: Path, tmp_path: Path, monkeyp
         ("train-head --features cache/videomae --class-weights heavy", "class weights is 'heavy'; allowed: none"),
         ("train-head --features cache/videomae --epochs 0", "epochs is 0"),
         ("train-head --features cache/videomae --device tpu", "device 'tpu' is not here"),
+        ("train-head", "--features is missing"),
+        ("train-head --features cache/videomae --set train.epoch=3", "did you mean 'epochs'?"),
+        ("train-head --features cache/videomae --augmented", "cache/videomae has no augmented rows"),
+        ("train-head --features cache/videomae --pose mouse", "needs keypoints, but the manifest has no column"),
+        ("train-head --features cache/videomae --set train.mixing.cutmix_alpha=1", "take mixup, or a pool with time"),
         ("evaluate runs/none", "no run at runs/none"),
     ],
 )
@@ -118,3 +124,38 @@ def test_an_existing_run_is_refused(world: Path) -> None:
     assert run(line).exit_code == 0
     assert "runs/mine is there already" in error_of(line)
     assert run(f"{line} --overwrite").exit_code == 0
+
+
+def test_a_config_file_then_flags_then_settings(world: Path) -> None:
+    (world / "run.yaml").write_text(
+        "features: cache/videomae\nhead: {name: linear, dropout: 0.1}\ntrain: {epochs: 2, lr: 1e-2}\ntasks: [look]\n"
+    )
+    line = "train-head --config run.yaml --name mine --epochs 3 --set train.warmup_epochs=1 --loss focal"
+    assert run(line).exit_code == 0
+    config = json.loads((world / "runs" / "mine" / "config.json").read_text())
+    assert (config["head"]["name"], config["head"]["dropout"]) == ("linear", 0.1)
+    train = config["train"]
+    assert (train["epochs"], train["lr"], train["warmup_epochs"]) == (3, 0.01, 1.0)
+    assert (config["loss"]["kind"], [task["name"] for task in config["tasks"]]) == ("focal", ["look"])
+    again = run("train-head --config runs/mine/options.yaml --name again")
+    assert again.exit_code == 0, again.output
+    weights = [(world / "runs" / name / "weights.safetensors").read_bytes() for name in ("mine", "again")]
+    assert weights[0] == weights[1]
+    other = run("train-head --config run.yaml --head mlp --hidden 8 --name other")  # drops the linear head's options
+    assert other.exit_code == 0, other.output
+
+
+def test_two_stores_stand_side_by_side(world: Path) -> None:
+    store = world / "cache" / "second"
+    make_store(store, VIDEOS, seed=1)
+    both = "--features cache/videomae --features cache/second"
+    result = run(f"train-head {both} --pool temporal --pool mean --project 6 --name both --epochs 2")
+    assert result.exit_code == 0, result.output
+    config = json.loads((world / "runs" / "both" / "config.json").read_text())
+    assert config["form"]["widths"] == [12, 12]
+    assert [store["pool"] for store in config["stores"]] == ["temporal", "mean"]
+    evaluated = run("evaluate runs/both --json")
+    assert json.loads(evaluated.stdout)["samples"] == 15
+    assert "--features is given 1 times, but runs/both was trained on cache/videomae, cache/second" in error_of(
+        "evaluate runs/both --features cache/videomae"
+    )

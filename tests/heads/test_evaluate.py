@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import f1_score
 
 from fouls.cache.store import Store
 from fouls.errors import RunError, SpecMismatchError
 from fouls.heads.evaluate import evaluate
-from fouls.heads.predictions import Predictions
-from fouls.heads.prepare import RunOptions, prepare
+from fouls.heads.prepare import prepare
 from fouls.heads.run import Run
-from fouls.heads.submissions import is_mvfoul, mvfoul_submission
-from fouls.heads.tasks import Task
-from fouls.heads.train import TrainConfig
+from fouls.heads.run_options import RunOptions
+from fouls.heads.train_config import TrainConfig
 from fouls.heads.train_head import train_head
+from fouls.manifests.builders.ma52 import BODY_CLASSES, FINE_TO_COARSE
 from fouls.manifests.builders.mvfoul import ACTION_CLASSES, OFFENCE_SEVERITY_CLASSES
 from tests.heads.worlds import BLOB_TASKS, Clip, Video, blobs, make_manifest, make_store
 
@@ -40,10 +40,14 @@ def test_files_of_a_split(tmp_path: Path) -> None:
         "predictions_test.parquet",
         "confusion_look_test.png",
         "confusion_move_test.png",
+        "f1_look_test.png",
+        "reliability_look_test.png",
+        "f1_move_test.png",
+        "reliability_move_test.png",
         "metrics_test.json",
     ]
     metrics = json.loads((run.path / "metrics_test.json").read_text())
-    assert metrics == {"split": "test", "samples": 20, "tasks": result.scores}
+    assert metrics == {"split": "test", "samples": 20, "tasks": result.scores, "challenges": {}}
     assert pq.read_table(run.path / "predictions_test.parquet").num_rows == 40
 
 
@@ -123,41 +127,58 @@ def test_the_official_file_of_mvfoul(tmp_path: Path) -> None:
         severity = ["", "1.0", "3.0", "5.0"][offence.classes[number]]
         assert entry["Severity"] == severity
         assert entry["Offence"] == ("Offence" if severity else "No offence")
+    balanced = [result.scores[task]["balanced_accuracy"] for task in ("offence_severity", "action")]
+    assert result.challenges["mvfoul"]["leaderboard_value"] == pytest.approx(50 * sum(balanced))
+    assert json.loads((run.path / "metrics_test.json").read_text())["challenges"] == result.challenges
 
 
-def test_the_official_file_reads_like_the_evaluators_own(shared: Path) -> None:
-    sample = json.loads((shared / "mvfoul" / "evaluator" / "dev_full" / "predictions.json").read_text())
-    known = {(entry["Offence"], entry["Severity"]) for entry in sample["Actions"].values()}
-    one_each = np.arange(4)
-    predictions = [
-        _certain("action", ACTION_CLASSES, one_each),
-        _certain("offence_severity", OFFENCE_SEVERITY_CLASSES, one_each),
+def test_the_files_of_ma52(tmp_path: Path) -> None:
+    tasks = {"action": [f"class {number}" for number in range(52)], "body": list(BODY_CLASSES)}
+    rng = np.random.default_rng(0)
+    videos = [
+        Video(
+            video_id=f"{split}{number:04}",
+            split=split,
+            labels={"action": number % 52, "body": FINE_TO_COARSE[number % 52]} if split != "test" else {},
+            clips=[Clip(features={"mean": rng.standard_normal(6)})],
+        )
+        for split, count in (("train", 104), ("valid", 60), ("test", 7))
+        for number in range(count)
     ]
-    ours = mvfoul_submission(predictions, "test")
-    assert ours.keys() == sample.keys()
-    assert {(entry["Offence"], entry["Severity"]) for entry in ours["Actions"].values()} == known
-    assert {entry["Action class"] for entry in sample["Actions"].values()} <= set(ACTION_CLASSES)
+    run, store = train(tmp_path, videos, tasks)
+    names = [f"ma52_test_{kind}.csv" for kind in ("2024", "codabench")]
+    without_labels = evaluate(run, store, make_manifest(videos, tasks), split="test")
+    assert set(names) <= {file.name for file in without_labels.files}
+    lines = [(run.path / name).read_text().splitlines() for name in names]
+    assert [content[1].split(",")[0] for content in lines] == ["test0000.mp4"] * 2
+    assert [len(content) for content in lines] == [8, 8]
+    assert without_labels.challenges == {}
+    fine = evaluate(run, store, make_manifest(videos, tasks), split="valid")
+    labels, classes = fine.predictions[0].labels, fine.predictions[0].classes
+    assert fine.challenges["ma52"]["fine_macro_f1"] == pytest.approx(100 * f1_score(labels, classes, average="macro"))
+    assert json.loads((run.path / "metrics_valid.json").read_text())["challenges"] == fine.challenges
 
 
-def _certain(name: str, classes: tuple[str, ...], predicted: np.ndarray[Any, Any]) -> Predictions:
-    return Predictions(
-        task=Task(name=name, classes=classes),
-        sample_ids=np.array([f"test/action_{number}" for number in range(len(predicted))], object),
-        labels=np.full(len(predicted), -1),
-        probabilities=np.eye(len(classes), dtype=np.float32)[predicted],
-    )
-
-
-def test_ids_without_a_number_are_refused() -> None:
-    predictions = [_certain(name, classes, np.zeros(1, int)) for name, classes in MVFOUL.items()]
-    predictions[0].sample_ids[0] = "elsewhere"
-    with pytest.raises(RunError, match="sample 'elsewhere' has no action number"):
-        mvfoul_submission(predictions, "test")
-
-
-def test_the_classes_are_those_of_the_manifest_builder() -> None:
-    from fouls.manifests.builders import mvfoul
-
-    tasks = [Task(name=name, classes=tuple(classes)) for name, classes in mvfoul.TASKS.items()]
-    assert is_mvfoul(tasks)
-    assert not is_mvfoul(tasks[:1])
+def test_frames_are_scored_as_segments_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = []
+    for number in range(12):
+        labels = np.repeat(rng.permutation(3), [5, 4, 7])
+        steps = np.eye(3)[labels[::2]] + 0.1 * rng.standard_normal((8, 3))  # a step every other frame
+        videos.append(
+            Video(
+                video_id=f"v{number}",
+                split="train" if number < 8 else "test",
+                frame_labels={"pose": labels.tolist()},
+                clips=[Clip(features={"temporal": steps})],
+            )
+        )
+    tasks = {"pose": ["sit", "stand", "lie"]}
+    store = make_store(tmp_path / "store", videos)
+    manifest = make_manifest(videos, tasks, frame_tasks=["pose"])
+    options = RunOptions(train=TrainConfig(epochs=40, lr=0.01))
+    run = train_head(prepare(store, manifest, options, manifest_path="m"), out=tmp_path / "runs").run
+    scores = evaluate(run, store, manifest, split="test").scores["pose"]
+    assert scores["segments"]["videos"] == 4
+    assert scores["segments"]["accuracy"] == pytest.approx(100 * scores["accuracy"])
+    assert scores["segments"]["f1@50"] > 80

@@ -16,11 +16,12 @@ from fouls.cache.store import open_store
 from fouls.errors import ConfigError, RunError
 from fouls.heads.batch import Batch
 from fouls.heads.head import Head
-from fouls.heads.prepare import RunOptions, prepare
+from fouls.heads.prepare import prepare
 from fouls.heads.registry import make_head_config
 from fouls.heads.run import Run, load_run
 from fouls.heads.run_folder import create_folder
-from fouls.heads.train import TrainConfig
+from fouls.heads.run_options import RunOptions
+from fouls.heads.train_config import TrainConfig
 from fouls.heads.train_head import Trained, train_head
 from tests.heads.worlds import BLOB_TASKS, Clip, Video, blobs, make_manifest, make_store
 
@@ -45,6 +46,7 @@ def test_everything_is_in_the_folder(trained: Trained) -> None:
         "config.json",
         "weights.safetensors",
         "history.csv",
+        "options.yaml",
         "metrics.json",
         "predictions.parquet",
         "curves.png",

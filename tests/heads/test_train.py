@@ -18,12 +18,15 @@ from fouls.heads.evaluate import evaluate
 from fouls.heads.head import Head
 from fouls.heads.losses import LossConfig
 from fouls.heads.predictions import predict, reduced
-from fouls.heads.prepare import RunOptions, prepare, split_samples
+from fouls.heads.prepare import prepare, split_samples
 from fouls.heads.registry import make_head_config
+from fouls.heads.run_options import RunOptions
 from fouls.heads.samples import samples_from_rows
 from fouls.heads.tasks import Task
-from fouls.heads.train import Best, TrainConfig, fit, schedule
+from fouls.heads.train import Best, fit
+from fouls.heads.train_config import TrainConfig
 from fouls.heads.train_head import Trained, train_head
+from fouls.heads.training.schedule import learning_rate_factor
 from tests.heads.test_samples import rows_of
 from tests.heads.worlds import BLOB_TASKS, Clip, Video, blobs, make_manifest, make_store
 
@@ -227,7 +230,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_schedule() -> None:
-    factors = [schedule(step, 4, 20) for step in range(20)]
+    factors = [learning_rate_factor(step, warmup_steps=4, total_steps=20, kind="cosine") for step in range(20)]
     assert factors[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert factors[4] == 1
     assert factors[12] == pytest.approx(0.5)

@@ -1,0 +1,69 @@
+"""``fouls evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fouls.commands import console
+from fouls.commands.scores import print_challenges, print_scores, warn_of_missing
+from fouls.errors import RunError
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/videomae-mlp-1.")],
+    split: Annotated[str, typer.Option(help="Which samples.")] = "test",
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(help="A store of the same spec, once a store of the run; default: the run's.", show_default=False),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="The labels: a manifest, or a folder of them; default: the run's.", show_default=False),
+    ] = None,
+    average_passes: Annotated[
+        bool,
+        typer.Option("--average-passes", help="Average over the plain and all augmented passes; default: the plain."),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+) -> None:
+    """Measure a run on a split, and write predictions, pictures and challenge files into it.
+
+    fouls evaluate runs/videomae-mlp-1 --split test
+    """
+    from fouls.cache.store import open_store
+    from fouls.heads.determinism import choose_device
+    from fouls.heads.evaluate import evaluate as run_evaluation
+    from fouls.heads.run import load_run
+    from fouls.manifests.table import read_manifest
+
+    loaded = load_run(run, choose_device(device))
+    paths = features or [_as_trained(run, store.path, "--features") for store in loaded.config.stores]
+    stores = [open_store(path) for path in paths]
+    table = read_manifest(manifest or _as_trained(run, loaded.config.manifest.path, "--manifest"))
+    result = run_evaluation(loaded, stores, table, split=split, average_passes=average_passes)
+    warn_of_missing(result.coverage)
+    if as_json:
+        plain = {"run": str(run), "split": split, "samples": result.num_samples, "tasks": result.scores}
+        plain |= {"challenges": result.challenges, "files": [str(file) for file in result.files]}
+        typer.echo(json.dumps(plain, indent=2))
+        return
+    labelled = {task: scores for task, scores in result.scores.items() if scores["labelled"]}
+    if labelled:
+        print_scores({split: labelled})
+    print_challenges(result.challenges)
+    for task in sorted(set(result.scores) - set(labelled)):
+        console.warn(f"task {task!r} has no labels in split {split!r}: predictions only")
+    console.out.print(f"{result.num_samples:,} samples → {', '.join(file.name for file in result.files)}")
+    console.next_step(f"look at the pictures in {run}; or fouls predict {run} VIDEO")
+
+
+def _as_trained(run: Path, path: str, option: str) -> Path:
+    """What the run was trained on, if it is still there."""
+    if not Path(path).exists():
+        raise RunError(f"{run} was trained on {path}, which is not here: say where it is with {option}")
+    return Path(path)
