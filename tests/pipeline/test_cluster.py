@@ -18,12 +18,12 @@ from fouls.pipeline.options import ExecutorOptions
 
 from .conftest import NUM_VIDEOS, Project
 from .test_crash import children_of
-from .test_extract import contents
+from .test_extract import HOW_IT_WAS_ASKED_FOR, contents
 
 
 def features(store: Store) -> dict[str, bytes]:
     """All bytes but the ledger's times and the group's record of the options."""
-    return {name: data for name, data in contents(store).items() if name != "zarr.json"}
+    return {name: data for name, data in contents(store).items() if name not in HOW_IT_WAS_ASKED_FOR}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask leaves sockets to the garbage collector

@@ -16,7 +16,7 @@ import pytest
 from fouls.cache.verify import verify
 
 from .conftest import NUM_VIDEOS, Project
-from .test_extract import contents
+from .test_extract import HOW_IT_WAS_ASKED_FOR, contents
 
 ROUNDS = 4
 
@@ -60,7 +60,7 @@ def state(pid: int) -> str:
 @pytest.mark.parametrize("extra", [("--device", "cpu"), ("--workers", "2")], ids=["here", "cluster"])
 def test_kill_minus_nine_loses_nothing(project: Project, extra: tuple[str, ...]) -> None:
     project.extract("undisturbed", block_rows=1, batch_size=1)
-    undisturbed = {k: v for k, v in contents(project.store("undisturbed")).items() if k != "zarr.json"}
+    undisturbed = {k: v for k, v in contents(project.store("undisturbed")).items() if k not in HOW_IT_WAS_ASKED_FOR}
     path = project.path / "cache" / "videomae"
     chance = random.Random(0)
     finished_before: dict[str, bytes] = {}
@@ -81,7 +81,7 @@ def test_kill_minus_nine_loses_nothing(project: Project, extra: tuple[str, ...])
     done = subprocess.run(command(project, *extra), cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     store = project.store()
-    assert {k: v for k, v in contents(store).items() if k != "zarr.json"} == undisturbed
+    assert {k: v for k, v in contents(store).items() if k not in HOW_IT_WAS_ASKED_FOR} == undisturbed
     assert store.rows()["status"].to_pylist() == ["done"] * NUM_VIDEOS
     assert verify(store).whole
     assert not list(path.rglob("*.partial"))

@@ -21,6 +21,8 @@ from .conftest import NUM_VIDEOS, Project, status_of
 
 VOLATILE = {"seconds", "started_at", "finished_at", "attempts", "checksum"}
 """What two runs that did the same may differ in."""
+HOW_IT_WAS_ASKED_FOR = {"zarr.json", "rows/zarr.json"}
+"""Files with the options as they were typed, which may differ too."""
 
 
 def contents(store: Store) -> dict[str, bytes]:
