@@ -33,10 +33,11 @@ def _scores_of(predictions: Predictions) -> Scores:
     if predictions.frames is not None and scores["labelled"]:
         truths, guesses = label_sequences(predictions)
         matched = segment_f1(truths, guesses, iou=0.3)
+        assert matched is not None  # where there are frames there are segments
         scores["segments"] = {
             "videos": len(truths),
             **segmentation_scores(truths, guesses),
-            "f1_iou_30": None if matched is None else 100 * matched,
+            "f1_iou_30": 100 * matched,
         }
     return scores
 

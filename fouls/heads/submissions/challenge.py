@@ -18,6 +18,6 @@ class Challenge:
     files: Callable[[Sequence[Predictions], str], dict[str, bytes]]
     """From the predictions of a split, and its name: file name → content."""
     scores: Callable[[Sequence[Predictions]], dict[str, float] | None]
-    """What the challenge measures, as far as labels tell; ``None`` without labels."""
+    """What the challenge measures, in percent, as far as labels tell; ``None`` without labels."""
     measure: str
     """Which of these scores decides."""

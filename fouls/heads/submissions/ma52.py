@@ -107,7 +107,9 @@ def _files(predictions: Sequence[Predictions], split: str) -> dict[str, bytes]:
 
 def _scores(predictions: Sequence[Predictions]) -> dict[str, float] | None:
     fine = next(prediction for prediction in predictions if prediction.task.name == FINE_TASK)
-    return ma52_scores(fine.labels, fine.classes) if (fine.labels >= 0).any() else None
+    if not (fine.labels >= 0).any():
+        return None
+    return {name: 100 * value for name, value in ma52_scores(fine.labels, fine.classes).items()}
 
 
 CHALLENGE = Challenge(recognises=is_ma52, files=_files, scores=_scores, measure="F1_mean")
