@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fouls.heads.losses import LossConfig
 from fouls.heads.losses.arcface import CosineOutput, add_margin, cosines_with_margin
-from fouls.heads.losses.output import output_layer
 
 SCALE, MARGIN = 30.0, 0.5
 
@@ -90,16 +88,3 @@ def test_features_that_point_along_a_class_have_finite_gradients(margin: float |
     assert x.grad.isfinite().all()
     assert output.weight.grad is not None
     assert output.weight.grad.isfinite().all()
-
-
-def test_the_loss_decides_on_the_output() -> None:
-    linear = output_layer(LossConfig(kind="focal"), 6, 3)
-    assert isinstance(linear, torch.nn.Linear)
-    assert linear.weight.shape == (3, 6)
-    x = torch.randn(5, 6)
-    for kind, margin in (("arcface", None), ("arcface_published", 0.3)):
-        config = LossConfig(kind=kind, arcface_scale=10.0, arcface_margin=0.3)  # type: ignore[arg-type]
-        output = output_layer(config, 6, 3)
-        same = CosineOutput(6, 3, scale=10.0, margin=margin)
-        same.load_state_dict(output.state_dict())
-        torch.testing.assert_close(output(x), same(x), rtol=0, atol=0)
