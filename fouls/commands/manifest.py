@@ -28,6 +28,7 @@ class Format(StrEnum):
     kinetics = "kinetics"
     ma52 = "ma52"
     mvfoul = "mvfoul"
+    osl = "osl"
     mouse = "mouse"
 
 
@@ -66,7 +67,7 @@ def build(
         typer.Option(
             metavar="NAME",
             help="Task that the labels are of; in a csv also the column that holds them. (videos, csv; list, vjepa, "
-            "kinetics: 'action' by default)",
+            "kinetics, mouse: 'action' by default)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -88,7 +89,7 @@ def build(
         typer.Option(
             "--split",
             metavar="NAME",
-            help="Split, once or once a SOURCE; default: read from a list's name. (all but videos, mvfoul)",
+            help="Split, once or once a SOURCE; default: what SOURCE or its name says. (all but videos, mvfoul)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -97,7 +98,7 @@ def build(
         typer.Option(
             metavar="[TASK=]FILE",
             help="File with one class name a line, in the order of the indices; default: the names found, sorted. "
-            "(all but mvfoul)",
+            "(all but mvfoul, osl)",
             rich_help_panel=_LABELS,
         ),
     ] = None,
@@ -179,6 +180,7 @@ def build(
       kinetics  the official tables of Kinetics, or its lists
       ma52      the lists of MA-52, fine and coarse classes
       mvfoul    split folders of SoccerNet-MVFoul
+      osl       OpenSportsLib's JSON, for classification
       mouse     trials with a class a frame, and DeepLabCut's pose
 
     Examples:

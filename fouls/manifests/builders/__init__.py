@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fouls.manifests.builders import csv_file, kinetics, list_file, ma52, mouse, mvfoul, videos, vjepa
+from fouls.manifests.builders import csv_file, kinetics, list_file, ma52, mouse, mvfoul, osl, videos, vjepa
 from fouls.manifests.builders.listing import Builder
 
 BUILDERS: dict[str, Builder] = {
@@ -13,6 +13,7 @@ BUILDERS: dict[str, Builder] = {
     "kinetics": kinetics.BUILDER,
     "ma52": ma52.BUILDER,
     "mvfoul": mvfoul.BUILDER,
+    "osl": osl.BUILDER,
     "mouse": mouse.BUILDER,
 }
 """``--format`` → builder."""
