@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fouls.commands import console
-from fouls.commands.scores import print_challenges, print_scores, warn_of_missing
+from fouls.commands.scores import print_challenges, print_more_scores, print_scores, warn_of_missing
 from fouls.errors import RunError
 
 
@@ -55,6 +55,7 @@ def evaluate(
     labelled = {task: scores for task, scores in result.scores.items() if scores["labelled"]}
     if labelled:
         print_scores({split: labelled})
+        print_more_scores({split: labelled})
     print_challenges(result.challenges)
     for task in sorted(set(result.scores) - set(labelled)):
         console.warn(f"task {task!r} has no labels in split {split!r}: predictions only")

@@ -11,20 +11,25 @@ if TYPE_CHECKING:
     from fouls.heads.coverage import Coverage
     from fouls.heads.report import SplitScores
 
-_COLUMNS = {
-    "accuracy": ("accuracy",),
-    "chance": ("chance", "accuracy"),
-    "balanced": ("balanced_accuracy",),
-    "chance ": ("chance", "balanced_accuracy"),
-    "macro F1": ("macro_f1",),
-    "top-5": ("top5_accuracy",),
-    "mAP": ("mean_average_precision",),
-    "ECE": ("ece",),
-}
-"""Column → where its value lies in the scores."""
+_Columns = tuple[tuple[str, tuple[str, ...]], ...]
+"""Name of each column, and where its value lies in the scores."""
 
-_SEGMENTS = {"edit": "edit", "F1@10": "f1@10", "F1@25": "f1@25", "F1@50": "f1@50", "F1 IoU 0.3": "f1_iou_30"}
-"""Column → its value among the scores of segments."""
+_OF_CLASSES: _Columns = (
+    ("accuracy", ("accuracy",)),
+    ("chance", ("chance", "accuracy")),
+    ("balanced", ("balanced_accuracy",)),
+    ("chance", ("chance", "balanced_accuracy")),
+    ("macro F1", ("macro_f1",)),
+    ("top-5", ("top5_accuracy",)),
+)
+_OF_PROBABILITIES: _Columns = (("mAP", ("mean_average_precision",)), ("ECE", ("ece",)))
+_OF_SEGMENTS: _Columns = (
+    ("edit", ("segments", "edit")),
+    ("F1@10", ("segments", "f1@10")),
+    ("F1@25", ("segments", "f1@25")),
+    ("F1@50", ("segments", "f1@50")),
+    ("F1 IoU 0.3", ("segments", "f1_iou_30")),
+)
 
 
 def warn_of_missing(coverage: Coverage) -> None:
@@ -35,34 +40,16 @@ def warn_of_missing(coverage: Coverage) -> None:
 
 
 def print_scores(by_split: dict[str, SplitScores]) -> None:
-    """One line a task and split, each measure beside what a guess would get; then the segments of tasks of frames."""
-    scored = [
-        (task, split, scores)
-        for task in next(iter(by_split.values()))
-        for split, by_task in by_split.items()
-        if (scores := by_task[task])["labelled"]
-    ]
-    rows = [
-        [task, split, scores["labelled"], *(_percent(_at(scores, path)) for path in _COLUMNS.values())]
-        for task, split, scores in scored
-    ]
-    _table(
-        "in %; balanced: mean over classes; chance: a guess that does not look",
-        ["task", "split", "labels", *_COLUMNS],
-        rows,
+    """One line a task and split, each measure beside what a guess would get."""
+    _print("in %; balanced: mean over classes; chance: a guess that does not look", by_split, _OF_CLASSES)
+
+
+def print_more_scores(by_split: dict[str, SplitScores]) -> None:
+    """How good the probabilities are, and the segments of tasks with a label a frame."""
+    _print(
+        "in %; mAP: average precision, mean over classes; ECE: expected calibration error", by_split, _OF_PROBABILITIES
     )
-    segments = [
-        [
-            task,
-            split,
-            scores["segments"]["videos"],
-            *(f"{scores['segments'][name]:5.1f}" for name in _SEGMENTS.values()),
-        ]
-        for task, split, scores in scored
-        if "segments" in scores
-    ]
-    if segments:
-        _table("segments, in %", ["task", "split", "videos", *_SEGMENTS], segments)
+    _print("segments, in %", by_split, _OF_SEGMENTS, in_percent=True)
 
 
 def print_challenges(challenges: Mapping[str, Mapping[str, float]]) -> None:
@@ -71,8 +58,25 @@ def print_challenges(challenges: Mapping[str, Mapping[str, float]]) -> None:
 
     for name, scores in challenges.items():
         measure = CHALLENGES[name].measure
-        others = ", ".join(f"{other} {value:.2f}" for other, value in scores.items() if other != measure)
-        console.out.print(f"{name}: {measure} {scores[measure]:.2f} ({others})")
+        others = [f"{other} {value:.2f}" for other, value in scores.items() if other != measure]
+        made_of = f" ({', '.join(others)})" if others else ""
+        console.out.print(f"{name}: {measure} {scores[measure]:.2f}{made_of}")
+
+
+def _print(title: str, by_split: dict[str, SplitScores], columns: _Columns, *, in_percent: bool = False) -> None:
+    """One line for each task and split that has any of the values; columns without any are left out."""
+    rows: list[list[Any]] = []
+    for task in next(iter(by_split.values())):
+        for split, by_task in by_split.items():
+            values = [_at(by_task[task], path) for _, path in columns]
+            if any(value is not None for value in values):
+                shown = [None if value is None else f"{value if in_percent else 100 * value:5.1f}" for value in values]
+                rows.append([task, split, by_task[task]["labelled"], *shown])
+    if not rows:
+        return
+    names = ["task", "split", "labels", *(name for name, _ in columns)]
+    kept = [index for index in range(len(names)) if any(row[index] is not None for row in rows)]
+    console.table(title, [names[index] for index in kept], [[row[index] for index in kept] for row in rows])
 
 
 def _at(scores: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
@@ -80,13 +84,3 @@ def _at(scores: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
     for name in path:
         found = found.get(name) if found is not None else None
     return None if found is None else float(found)
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:5.1f}"
-
-
-def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """Print the columns in which anything stands."""
-    kept = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
-    console.table(title, [columns[index].strip() for index in kept], [[row[index] for index in kept] for row in rows])

@@ -50,7 +50,10 @@ def write_predictions(path: Path, by_split: Mapping[str, Sequence[Predictions]])
 
 
 def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
-    """Draw the confusion matrix, F1 by class and the reliability diagram of every task that has labels in the split."""
+    """Draw the confusion matrix, F1 by class and the reliability diagram of every task that has labels in the split.
+
+    Where classes don't exclude each other there is only F1 by class.
+    """
     paths = write_confusions(folder, split, predictions, scores)
     for prediction in predictions:
         task, of_task = prediction.task, scores[prediction.task.name]
@@ -60,6 +63,8 @@ def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions],
         means = f"{count}  ·  macro F1 {_percent(of_task['macro_f1'])}  ·  micro F1 {_percent(of_task['micro_f1'])}"
         paths.append(folder / f"f1_{task.name}_{split}.png")
         write_atomically(paths[-1], draw_class_f1(of_task["per_class"], task.classes, title, means))
+        if "reliability" not in of_task:
+            continue
         error = f"{count}  ·  expected calibration error {_percent(of_task['ece'])}"
         paths.append(folder / f"reliability_{task.name}_{split}.png")
         write_atomically(paths[-1], draw_reliability(of_task["reliability"], title, error))
@@ -67,11 +72,11 @@ def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions],
 
 
 def write_confusions(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
-    """Draw ``confusion_<task>_<split>.png`` for every task that has labels in the split."""
+    """Draw ``confusion_<task>_<split>.png`` for every task of single labels that has any in the split."""
     paths = []
     for prediction in predictions:
         of_task = scores[prediction.task.name]
-        if not of_task["labelled"]:
+        if "confusion" not in of_task:
             continue
         subtitle = (
             f"{_count(prediction, of_task)}  ·  accuracy {_percent(of_task['accuracy'])}  ·  balanced accuracy "
