@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real clips in {folder}, which are not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> None:
+    """Start the server from which isolated processes fork with all that they import.
+
+    The first pool of a process decides what its server has imported; in most tests that is the one that probes, and
+    every decoding process after it would import torch anew.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        forkserver.set_forkserver_preload(
+            ["fouls.video.isolation_worker", "fouls.video.probe", "fouls.pipeline.decoding"]
+        )
+        forkserver.ensure_running()
