@@ -21,8 +21,10 @@ class InputForm:
     """D of each store, concatenated in this order; the last may be the pose's."""
     num_steps: int = 1
     """T, the time steps of the longest track."""
+    tokens: bool = False
+    """The steps of a clip are tokens, places in space and time."""
     grid: tuple[int, int, int] | None = None
-    """(T', H, W) where the steps of a clip are the tokens of such a grid, in this order."""
+    """(T', H, W) of the tokens of a clip, where that is known; time varies slowest."""
     num_keypoints: int = 0
     """K of the manifest, 0 where it has none."""
     pose_width: int = 0

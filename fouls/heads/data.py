@@ -16,11 +16,12 @@ from fouls.errors import ConfigError, RunError
 from fouls.heads.batch import InputForm
 from fouls.heads.coverage import Coverage, join, measure_coverage
 from fouls.heads.features import Features, matching, side_by_side
-from fouls.heads.keypoints import PoseKind, keypoints_of, pose_features
+from fouls.heads.keypoints import PoseKind, pose_features
 from fouls.heads.labels import with_labels
 from fouls.heads.pool import read_pool
 from fouls.heads.samples import Samples, samples_from_rows
 from fouls.heads.tasks import Task
+from fouls.manifests.keypoints import keypoints_of
 from fouls.manifests.validation import check_samples
 
 STEPS_IN_TIME = ("dense", "stream")
@@ -99,7 +100,10 @@ def load_samples(
     form = InputForm(
         widths=widths,
         num_steps=samples.num_steps,
-        grid=stores[0].grids.get(options.pools[0]),
+        tokens="tokens" in options.pools,
+        grid=next(
+            (store.grids[pool] for store, pool in zip(stores, options.pools, strict=True) if pool in store.grids), None
+        ),
         num_keypoints=len(names),
         pose_width=0 if samples.pose is None else samples.pose.shape[2],
     )
@@ -135,6 +139,10 @@ def _check_stores(stores: Sequence[Store], options: DataOptions) -> None:
     if len({kind in STEPS_IN_TIME for kind in kinds.values()}) > 1:
         said = ", ".join(f"{path} {kind!r}" for path, kind in kinds.items())
         raise ConfigError(f"the stores' samplings don't fit each other ({said}): extract them with the same --sampling")
+    if options.pose is not None and "tokens" in options.pools:
+        raise ConfigError(
+            "--pose needs steps in time, but pool 'tokens' has steps in space: take --pool temporal or mean"
+        )
     per_frame = any(task.per_frame for task in options.tasks) or options.pose is not None
     for path, kind in kinds.items():
         if kind == "views" and per_frame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from fouls.heads.batch import Batch, HeadOutput, InputForm
 from fouls.heads.pooling import TimePooling, ViewPooling
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
+
+OutputKind = Literal["linear", "arcface", "arcface_published"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +33,20 @@ class HeadConfig(ABC):
     """Inputs get mean 0 and standard deviation 1 over the train split."""
     project: int | None = None
     """Each store's features first go through a linear layer to this width; ``None``: they stay as they are."""
+    output: OutputKind = "linear"
+    """The layer that makes a task's logits, see :func:`fouls.heads.outputs.output_layer`; with ``arcface`` and
+    ``arcface_published`` goes the loss of the same name."""
+    output_scale: float = 30.0
+    """s of ``arcface`` and ``arcface_published``."""
+    output_margin: float = 0.5
+    """m of ``arcface_published``, in radians; that of ``arcface`` is in the loss."""
 
     def __post_init__(self) -> None:
         if self.project is not None:
             check_range("project", self.project, 1, 65536)
+        check_choice("output", self.output, OutputKind)
+        check_range("output scale", self.output_scale, 1e-3, 1e6)
+        check_range("output margin", self.output_margin, 0, math.pi / 2)
 
     def resolved(self, form: InputForm, tasks: Sequence[Task]) -> Self:
         """The config for inputs of a form, with nothing left open.
@@ -96,6 +109,33 @@ def check_range(name: str, value: float, low: float, high: float, *, open_end: b
         raise ConfigError(f"{name} is {value:g}; allowed: {low:g} to {high:g}{' (exclusive)' if open_end else ''}")
 
 
+def check_one_label_a_sample(head: str, tasks: Sequence[Task]) -> None:
+    """Refuse tasks with a label a frame.
+
+    Raises:
+        ConfigError: names the head and the task.
+    """
+    for task in tasks:
+        if task.per_frame:
+            raise ConfigError(
+                f"head {head!r} gives one answer a sample, but task {task.name!r} has a label a frame: take --head "
+                "tcn, ms_tcn, mlp or linear, or narrow with --task"
+            )
+
+
+def check_grid(head: str, form: InputForm) -> None:
+    """Refuse tokens whose places are not known.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if form.tokens and form.grid is None:
+        raise ConfigError(
+            f"head {head!r} needs the grid of the tokens, which this store does not know: take --pool temporal or "
+            "mean, or --head attentive"
+        )
+
+
 class Head(nn.Module, ABC):
     """A module from padded features to logits by task.
 
@@ -112,7 +152,7 @@ class Head(nn.Module, ABC):
 
     @property
     def reduces(self) -> bool:
-        """Whether :meth:`reduce` does anything; if so, it leaves one step."""
+        """Whether :meth:`reduce` does anything; if so, it leaves one step, or as many of every clip."""
         return False
 
     @abstractmethod

@@ -51,6 +51,12 @@ class Standardise(nn.Module):
         return ((x - self.mean) / self.std).masked_fill(~mask[..., None], 0.0)
 
 
+def width_after(form: InputForm, project: int | None) -> int:
+    """D', what :class:`Inputs` makes of features of a form."""
+    stores = form.widths[:-1] if form.pose_width else form.widths
+    return (project * len(stores) if project else sum(stores)) + (POSE_WIDTH if form.pose_width else 0)
+
+
 class Inputs(nn.Module):
     """standardise → a linear layer a store (with ``project``), and Linear → GELU → dropout on the pose.
 
@@ -73,7 +79,7 @@ class Inputs(nn.Module):
         self.pose = None
         if form.pose_width:
             self.pose = nn.Sequential(nn.Linear(form.pose_width, POSE_WIDTH), nn.GELU(), nn.Dropout(POSE_DROPOUT))
-        self.width = (project * len(stores) if project else sum(stores)) + (POSE_WIDTH if form.pose_width else 0)
+        self.width = width_after(form, project)
         """D', what comes out."""
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Literal
 
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError
-
-KEYPOINTS_COLUMN = "frame_keypoints"
-
-
-def keypoints_of(manifest: pa.Table) -> tuple[str, ...]:
-    names = (manifest.schema.metadata or {}).get(b"fouls.keypoints")
-    return tuple(json.loads(names)) if names else ()
-
+from fouls.heads.batch import InputForm
 
 PoseKind = Literal["mouse", "coordinates"]
 
@@ -32,6 +23,16 @@ MOUSE_ANGLES = (
     *((0, 3, 5), (1, 2, 4), (1, 3, 5), (2, 0, 3), (4, 1, 5)),
 )
 """(centre, a, b): the angle at the first keypoint between the directions to the others."""
+
+
+def check_keypoints(form: InputForm) -> None:
+    """Refuse to regress keypoints that are not there.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if not form.num_keypoints:
+        raise ConfigError("keypoints are to be regressed, but the manifest has none (column frame_keypoints)")
 
 
 class KeypointOutput(nn.Module):

@@ -10,13 +10,14 @@ from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
 from fouls.heads.head import Head, PoolingHeadConfig, module_key
 from fouls.heads.inputs import Inputs
 from fouls.heads.keypoints import KeypointOutput
+from fouls.heads.outputs import output_layer
 from fouls.heads.pooling import TimePooling, ViewPool, pool_time, pooled_width
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 
 class MultiTaskHead(Head):
-    """inputs → trunk → pool time → pool views → one linear layer a task.
+    """inputs → trunk → pool time → pool views → one output layer a task.
 
     A task with a label a frame reads the trunk's output at every step instead. With ``time_first``, where nothing else
     reads single steps, time is pooled before everything else.
@@ -54,10 +55,13 @@ class MultiTaskHead(Head):
         self.inputs = Inputs(form, standardise=config.standardise, project=config.project)
         self.trunk, width = trunk(self.inputs.width)
         pooled = width if self.time_first else pooled_width(width, self.time_pooling)
-        self.view_pool = ViewPool(pooled, config.view_pooling)
+        self.view_pool = ViewPool(pooled, config.view_pooling) if len(self.per_frame) < len(tasks) else None
         self.dropout = nn.Dropout(dropout)
         self.outputs = nn.ModuleDict(
-            {module_key(task.name): nn.Linear(width if task.per_frame else pooled, len(task.classes)) for task in tasks}
+            {
+                module_key(task.name): output_layer(config, width if task.per_frame else pooled, len(task.classes))
+                for task in tasks
+            }
         )
         self.keypoints = KeypointOutput(width, form.num_keypoints) if keypoints else None
         self.task_names = tuple(task.name for task in tasks)
@@ -79,7 +83,7 @@ class MultiTaskHead(Head):
         steps = batch.mask[present]  # (N, T): the trunk sees tracks that are there, no padding between them
         hidden = self.trunk(self.inputs(batch.x[present], steps), steps)  # (N, T, H)
         logits: dict[str, Tensor] = {}
-        if len(self.per_frame) < len(self.task_names):
+        if self.view_pool is not None:
             pooled = hidden[:, 0] if self.time_first else pool_time(hidden, steps, self.time_pooling)  # (N, H')
             sample = self.dropout(self.view_pool(unpack(pooled, present), present))  # (B, H')
         for name in self.task_names:

@@ -100,15 +100,17 @@ class Samples:
         return Batch(x=x, mask=mask, view_kinds=self.view_kinds[picked])
 
     def map_tracks(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Samples:
-        """The samples after a function of single tracks that makes one step of each: applied once, then kept.
+        """The samples after a function of single tracks that leaves fewer steps: applied once, then kept.
 
         Args:
-            function: from x (N, T, D) float32 and mask (N, T) to the same with T = 1.
+            function: from x (N, C × T', D) float32 and mask to the same with one step, or with C × T", where every
+                clip has as many.
         """
-        passes, num_tracks, length = self.clips.shape
-        chunks = self._chunks(self.clips.reshape(-1, length))
-        values = torch.cat([function(*self._steps(clips))[0] for clips in chunks])  # (P × U, 1, D')
-        clips = torch.arange(len(values), device=values.device).reshape(passes, num_tracks, 1)
+        chunks = self._chunks(self.clips.flatten(0, 1))
+        values = torch.cat([function(*self._steps(clips))[0] for clips in chunks])  # (P × U, 1 or C × T", D')
+        gone = self.clips[..., : values.shape[1]] < 0  # of one step nothing: every track has a first clip
+        values = values.reshape(gone.numel(), -1, values.shape[2])  # (P × U × C, T", D')
+        clips = torch.arange(len(values), device=values.device).reshape(gone.shape).masked_fill(gone, PADDING)
         return dataclasses.replace(self, values=values, clips=clips)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Batch]]:

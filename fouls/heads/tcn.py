@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from fouls.errors import ConfigError
 from fouls.heads.batch import InputForm
 from fouls.heads.head import Head, PoolingHeadConfig, check_range
+from fouls.heads.keypoints import check_keypoints
 from fouls.heads.multi_task import MultiTaskHead
 from fouls.heads.tasks import Task
 
@@ -57,8 +58,8 @@ class TcnConfig(PoolingHeadConfig):
         Raises:
             ConfigError: there is one step only, or keypoints are to be regressed that the manifest does not have.
         """
-        if self.keypoints and not form.num_keypoints:
-            raise ConfigError("keypoints are to be regressed, but the manifest has none (column frame_keypoints)")
+        if self.keypoints:
+            check_keypoints(form)
         if form.num_steps < 2:
             raise ConfigError(
                 "head 'tcn' convolves over time, but these features have one time step a track: take a pool with "

@@ -42,10 +42,11 @@ def test_attention_weighs_with_a_softmax_over_the_views_that_are_there(
 ) -> None:
     x, mask = ragged
     pool = ViewPool(4, "attention")
+    assert pool.attention is not None
     pooled = pool(x, mask).detach()
     for row, views in enumerate((5, 2, 1)):
         there = x[row, :views]
-        weights = pool.score(there)[:, 0].softmax(dim=0).detach()
+        weights = pool.attention.score(there)[:, 0].softmax(dim=0).detach()
         torch.testing.assert_close(pooled[row], (weights[:, None] * there).sum(dim=0))
 
 
