@@ -7,18 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from fouls.errors import ConfigError
+from fouls.heads.attentive import AttentiveConfig
+from fouls.heads.grid_heads import I3dConfig, TimesformerConfig, TsnConfig
 from fouls.heads.head import HeadConfig
 from fouls.heads.linear import LinearConfig
+from fouls.heads.live_replay import LiveReplayConfig
 from fouls.heads.mlp import MlpConfig
 from fouls.heads.ms_tcn import MsTcnConfig
+from fouls.heads.mvfouls import MvfoulsConfig
 from fouls.heads.options import build
 from fouls.heads.tcn import TcnConfig
+from fouls.heads.vars import VarsConfig
 
 HEADS: dict[str, type[HeadConfig]] = {
     "linear": LinearConfig,
     "mlp": MlpConfig,
     "tcn": TcnConfig,
     "ms_tcn": MsTcnConfig,
+    "attentive": AttentiveConfig,
+    "tsn": TsnConfig,
+    "i3d": I3dConfig,
+    "timesformer": TimesformerConfig,
+    "mvfouls": MvfoulsConfig,
+    "vars": VarsConfig,
+    "live_replay": LiveReplayConfig,
 }
 """Name → the config that builds it."""
 
