@@ -59,7 +59,9 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_names_every_command_of_the_contract(fouls: Run) -> None:
     status, out, _ = fouls("--help")
     assert status == 0
-    commands = "manifest backbones extract status failures verify train-head evaluate predict classify demo"
+    commands = (
+        "manifest backbones extract status failures verify train-head evaluate evaluate-mvfoul predict classify demo"
+    )
     assert all(command in out for command in commands.split())
 
 

@@ -52,12 +52,12 @@ def write_predictions(path: Path, by_split: Mapping[str, Sequence[Predictions]])
 def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
     """Draw the confusion matrix, F1 by class and the reliability diagram of every task that has labels in the split.
 
-    Where classes don't exclude each other there is only F1 by class.
+    Of a multi-label task there is only F1 by class.
     """
     paths = write_confusions(folder, split, predictions, scores)
     for prediction in predictions:
         task, of_task = prediction.task, scores[prediction.task.name]
-        if not of_task["labelled"]:
+        if of_task["macro_f1"] is None:
             continue
         title, count = f"{task.name}, {split}", _count(prediction, of_task)
         means = f"{count}  ·  macro F1 {_percent(of_task['macro_f1'])}  ·  micro F1 {_percent(of_task['micro_f1'])}"
@@ -72,7 +72,7 @@ def write_pictures(folder: Path, split: str, predictions: Sequence[Predictions],
 
 
 def write_confusions(folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores) -> list[Path]:
-    """Draw ``confusion_<task>_<split>.png`` for every task of single labels that has any in the split."""
+    """Draw ``confusion_<task>_<split>.png`` for every task that has labels in the split, unless it is multi-label."""
     paths = []
     for prediction in predictions:
         of_task = scores[prediction.task.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from fouls.heads.predictions import Predictions
 
@@ -23,7 +24,7 @@ def label_sequences(predictions: Predictions) -> tuple[Sequences, Sequences]:
     assert predictions.video_ids is not None
     assert predictions.frames is not None
     known = predictions.labels >= 0
-    _, videos = np.unique(predictions.video_ids[known].astype(str), return_inverse=True)
+    videos = pa.array(predictions.video_ids[known], pa.string()).dictionary_encode().indices.to_numpy()
     order = np.lexsort((predictions.frames[known], videos))
     videos, frames = videos[order], predictions.frames[known][order]
     starts = np.flatnonzero(_changes(videos) | _changes(frames))  # one a frame

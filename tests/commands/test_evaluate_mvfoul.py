@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,16 @@ def test_json_has_the_official_values(evaluator: Path) -> None:
         assert json.dumps(plain) == json.dumps(expected)
         assert list(improved) == KEYS
         assert not any(math.isnan(value) for value in improved.values())
+
+
+def test_torch_is_not_loaded(evaluator: Path) -> None:
+    files = [str(evaluator / "dev_full" / name) for name in ("annotations.json", "predictions.json")]
+    code = "import sys; from fouls import cli; cli.run_command(sys.argv[1:]); print('torch' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "evaluate-mvfoul", *files], capture_output=True, text=True, check=True
+    )
+    assert "leaderboard_value" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "False"
 
 
 def test_the_table_has_both(evaluator: Path) -> None:

@@ -35,8 +35,8 @@ def test_frames_are_sorted_into_videos() -> None:
         ("b", 2, 1, [0.6, 0.4]),
     ]
     truths, predictions = label_sequences(of_frames(rows))
-    assert [sequence.tolist() for sequence in truths] == [[1, 0], [0, 1, 1]]
-    assert [sequence.tolist() for sequence in predictions] == [[1, 0], [1, 1, 0]]
+    assert [sequence.tolist() for sequence in truths] == [[0, 1, 1], [1, 0]]
+    assert [sequence.tolist() for sequence in predictions] == [[1, 1, 0], [1, 0]]
 
 
 def test_a_frame_in_two_crops_counts_once() -> None:
