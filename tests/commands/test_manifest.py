@@ -90,6 +90,37 @@ def test_json(workplace: Path) -> None:
     assert len(shown["fingerprint"]) == 64
 
 
+def test_labels_and_keypoints_a_frame(workplace: Path) -> None:
+    names = ["nose", "tail"]
+    columns = [f"{name},{coord}" for name in names for coord in ("x", "y", "likelihood")]
+    header = zip(["scorer", "bodyparts", "coords"], *(["net", *column.split(",")] for column in columns), strict=True)
+    lines = [",".join(cells) for cells in header]
+    (workplace / "aDLC.csv").write_text("\n".join([*lines, *(f"{frame}" + ",1,2,0.5" * 2 for frame in range(5))]))
+    labels = "\n".join(["Frame,Action", "0,1", "1,0", "2,5"])
+    (workplace / "prediction_a.mp4_1.csv").write_text(labels)
+    built = run(
+        *("build", ".", "--format", "mouse", "--root", "../clips/run", "--split", "train", "--workers", "1"),
+        *("--trial-frames", "5", "--frame-offset", "2", "--merge", "withdrawal=1,3,5", "--keypoints", "tail, nose"),
+    )
+    assert built.exit_code == 0
+    shown = json.loads(run("show", "--json").stdout)
+    assert shown["keypoints"] == ["tail", "nose"]
+    assert shown["splits"]["train"]["with_keypoints"] == 1
+    assert shown["tasks"]["action"]["kind"] == "frame_label"
+    assert shown["tasks"]["action"]["counts"]["withdrawal"] == {"train": 2}
+    text = run("show").stdout
+    assert "keypoints" in text
+    assert "action: frames by class" in text
+
+
+def test_any_number_of_labels_a_video(workplace: Path) -> None:
+    (workplace / "train.txt").write_text("../clips/run/a.mp4 0 2\n../clips/sit/b.mp4 2\n")
+    assert run("build", "train.txt", "--format", "list", "--multi-label", "--workers", "1").exit_code == 0
+    task = json.loads(run("show", "--json").stdout)["tasks"]["action"]
+    assert (task["kind"], task["unit"]) == ("multi_label", "samples")
+    assert task["counts"] == {"0": {"train": 1}, "1": {"train": 0}, "2": {"train": 2}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -88,6 +88,7 @@ class Row:
     labels: Mapping[str, Labels] = field(default_factory=dict)
     """Task → labels, as its kind in the listing says."""
     keypoints: Keypoints | None = None
+    """(F, K, 3) from native frame 0 on, x and y as shares of width and height."""
     known: Probe | None = None
     """What the source itself says about a video that can't be probed here (a URL)."""
 
