@@ -71,6 +71,7 @@ def brier_score(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
         probabilities: (N, classes), N ≥ 1.
         labels: (N,) class indices.
     """
-    table, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    of_truth = np.take_along_axis(table, truth[:, None], axis=1)[:, 0]
-    return float((np.square(table).sum(axis=1) - 2 * of_truth + 1).mean())
+    table, truth = np.asarray(probabilities), np.asarray(labels)
+    of_truth = np.take_along_axis(table, truth[:, None], axis=1).sum(dtype=np.float64)
+    squares = np.einsum("nc,nc->", table, table, dtype=np.float64)
+    return float((squares - 2 * of_truth) / len(truth) + 1)
