@@ -14,6 +14,7 @@ from fouls.commands.store import AsJson, StorePath
 
 if TYPE_CHECKING:
     from fouls.cache.verification.findings import Finding, VerifyReport
+    from fouls.pipeline.recompute import Recomputation
 
 MOST_LINES = 40
 """Findings that are printed; ``--json`` has them all."""
@@ -24,11 +25,26 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended; put broken blocks back to 'to do'.")
     ] = False,
+    recompute: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Extract N random done rows again and compare them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the rows of --recompute.")] = 0,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Where the videos of --recompute are.", show_default="where they were at the extraction"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the weights for --recompute lie now.", show_default="where they lay at the extraction"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Of the backbone of --recompute: cpu, cuda, cuda:1.")] = "cpu",
     json_output: AsJson = False,
 ) -> None:
     """Read everything back: checksums, NaN, shapes, index against arrays, ledger against both.
 
-    Ends with 0 when the store is whole, with 1 when something is damaged.
+    Ends with 0 when the store is whole, with 1 when something is damaged or differs.
 
     fouls verify cache/videomae
     """
@@ -39,14 +55,38 @@ def verify(
         mended, report = repaired.mended, repaired.report
     else:
         mended, report = (), _check(path)
+    recomputed = None
+    if recompute is not None and report.whole:
+        recomputed = _recompute(path, recompute, seed=seed, manifest=manifest, weights=weights, device=device)
     if json_output:
-        typer.echo(json.dumps({"store": str(path), **report.to_dict(), "mended": mended}))
+        again = {} if recompute is None else {"recomputed": recomputed and recomputed.to_dict()}
+        typer.echo(json.dumps({"store": str(path), **report.to_dict(), "mended": mended, **again}))
     else:
         for line in mended:
             console.out.print(line)
         _print_report(path, report, repaired=repair)
-    if not report.whole:
+        if recomputed is not None:
+            _print_recomputation(path, recomputed)
+    if not report.whole or (recomputed is not None and recomputed.differing):
         raise typer.Exit(1)
+
+
+def _recompute(
+    path: Path, num_rows: int, *, seed: int, manifest: Path | None, weights: str | None, device: str
+) -> Recomputation:
+    from fouls.cache.store import open_store
+    from fouls.manifests.table import absolute_paths, read_manifest
+    from fouls.pipeline.options import ExtractOptions
+    from fouls.pipeline.recompute import recompute as run
+    from fouls.predict import load_run_backbone
+
+    store = open_store(path)
+    options = ExtractOptions.from_dict(store.made_by["options"], store=path, retry_failed=False)
+    table = read_manifest(manifest or options.manifest)
+    with console.err.status("loading the backbone"):
+        backbone = load_run_backbone(store, weights=weights, device=device)
+    with console.err.status(f"extracting {num_rows} rows again"):
+        return run(store, backbone, table, absolute_paths(table), num_rows=num_rows, seed=seed)
 
 
 def _check(path: Path) -> VerifyReport:
@@ -87,3 +127,22 @@ def _print_next_step(path: Path, report: VerifyReport, *, repaired: bool) -> Non
         console.next_step("restore what is named above from a backup, or extract into another --out")
     elif repaired:
         console.next_step(f"fouls status {path}; `fouls extract` with the options of before does what is to do")
+
+
+def _print_recomputation(path: Path, recomputed: Recomputation) -> None:
+    rows = [
+        [pool, f"{found.cosine:.6f}", found.difference, found.relative_difference, len(found.differing)]
+        for pool, found in recomputed.pools.items()
+    ]
+    columns = ["pool", "lowest cosine", "largest difference", "by magnitude", "rows that differ"]
+    title = f"{len(recomputed.rows)} rows extracted again; allowed by magnitude: {recomputed.tolerance:g}"
+    console.table(title, columns, rows)
+    for row, reason in recomputed.unavailable.items():
+        console.warn(f"row {row} could not be compared: {reason}")
+    if recomputed.differing:
+        named = ", ".join(str(row) for row in recomputed.differing[:10])
+        console.out.print(f"{path}: {len(recomputed.differing)} rows are not what the backbone says now: {named}")
+        console.next_step(
+            "look whether the decoders and libraries are those of then (`made_by` in zarr.json has the versions); "
+            "if they are, extract into another --out"
+        )

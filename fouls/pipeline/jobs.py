@@ -112,7 +112,7 @@ def make_jobs(
     rows: pa.Table, block_rows: int, manifest: pa.Table, paths: list[str], ledger: Mapping[int, BlockRecord]
 ) -> Work:
     """The jobs for some rows of an index, block by block; see :func:`find_work`."""
-    files = _files(manifest, paths)
+    files = video_files(manifest, paths)
     known = np.array([video_id in files for video_id in rows["video_id"].to_pylist()], dtype=bool)
     rows = rows.filter(pa.array(known))
     blocks = rows["row"].to_numpy() // block_rows
@@ -124,7 +124,8 @@ def make_jobs(
     return Work(jobs=tuple(jobs), orphans=int((~known).sum()))
 
 
-def _files(manifest: pa.Table, paths: list[str]) -> dict[str, VideoFile]:
+def video_files(manifest: pa.Table, paths: list[str]) -> dict[str, VideoFile]:
+    """video_id → its file, of every row of a manifest; ``paths`` are the absolute ones."""
     names = ["video_id", "size_bytes", "modified_ns", "content_hash"]
     columns = [manifest[name].to_pylist() for name in names]
     return {
