@@ -95,7 +95,7 @@ def train_head(
     loss: Annotated[
         str | None,
         _option(
-            "cross_entropy, focal, bce, soft_f1, cross_entropy_soft_f1, arcface; see docs/losses.md",
+            "cross_entropy, focal, bce, soft_f1, cross_entropy_soft_f1, arcface, arcface_published; see docs/losses.md",
             _TRAINING,
             default="cross_entropy",
         ),

@@ -13,9 +13,10 @@ import torch
 
 from fouls.heads.batch import LIVE, REPLAY, UNKNOWN_KIND
 from fouls.heads.frames import IGNORE, PerFrame, frames_of
-from fouls.heads.keypoints import KEYPOINTS_COLUMN
+from fouls.heads.losses import MISSING
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
+from fouls.manifests.schema import KEYPOINTS_COLUMN
 
 
 def with_labels(samples: Samples, rows: pa.Table, manifest: pa.Table, tasks: Sequence[Task]) -> Samples:
@@ -81,16 +82,27 @@ def view_kinds(replay_speed: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 
 
 def labels_of_samples(task: Task, manifest: pa.Table, sample_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
-    """The label of each sample: what any of its videos says (they agree), -1 where none says anything."""
-    labels = np.full(len(sample_ids), -1, dtype=np.int64)
+    """The label of each sample: what any of its videos says (they agree), -1 where none says anything.
+
+    Returns:
+        (S,) class indices; of a multi-label task (S, classes), 1 or 0, or -1 in all of a row.
+    """
+    shape = (len(sample_ids), len(task.classes)) if task.multi_label else (len(sample_ids),)
+    labels = np.full(shape, MISSING, dtype=np.int64)
     if task.column not in manifest.column_names:
         return labels
     column = manifest[task.column]
     says = pc.is_valid(column)
-    owners, values = manifest["sample_id"].filter(says).combine_chunks(), column.filter(says).to_numpy()
+    owners, values = manifest["sample_id"].filter(says).combine_chunks(), column.filter(says).combine_chunks()
     found = pc.index_in(pa.array(sample_ids, pa.string()), value_set=owners)
     known = pc.is_valid(found).to_numpy(zero_copy_only=False)
-    labels[known] = values[pc.drop_null(found).to_numpy()]
+    of_samples = values.take(pc.drop_null(found))
+    if task.multi_label:
+        labels[known] = 0
+        rows = np.flatnonzero(known)[pc.list_parent_indices(of_samples).to_numpy()]
+        labels[rows, pc.list_flatten(of_samples).to_numpy()] = 1
+    else:
+        labels[known] = of_samples.to_numpy()
     return labels
 
 

@@ -105,12 +105,15 @@ def _of_assisting(loss: TaskLoss, task: Task, output: HeadOutput, answer: Answer
 
 
 def _of_keypoints(predicted: Tensor, step: Step) -> Tensor:
-    """The loss of keypoints (B, V, T, K, 2), frame by frame."""
+    """The loss of keypoints (B, V, T, K, 2), frame by frame; frames that are mixed with others have none."""
     samples = step.samples
     assert samples.keypoints is not None
     sample, view, place, at = frame_places(samples, step.indices, step.passes)
     truth = samples.keypoints[samples.tracks[step.indices[sample], view], place]  # (N, K, 3)
-    return keypoint_loss(predicted[sample, view, at], truth[..., :2], visible(truth))
+    seen = visible(truth)
+    if step.mixed is not None:
+        seen &= (step.mixed.step_shares[sample, view, at] == 1)[:, None]
+    return keypoint_loss(predicted[sample, view, at], truth[..., :2], seen)
 
 
 def make_objective(train: Samples, tasks: Sequence[Task], config: LossConfig) -> Objective:

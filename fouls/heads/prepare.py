@@ -18,6 +18,9 @@ from fouls.errors import ConfigError, RunError
 from fouls.heads.coverage import Coverage
 from fouls.heads.data import DataOptions, load_samples
 from fouls.heads.determinism import choose_device
+from fouls.heads.head import HeadConfig
+from fouls.heads.losses import LossConfig
+from fouls.heads.losses.output import check_output
 from fouls.heads.options import Plain
 from fouls.heads.pool import choose_pool
 from fouls.heads.run_config import ManifestReference, RunConfig, StoreReference
@@ -66,16 +69,19 @@ def prepare(
     """
     stores = [stores] if isinstance(stores, Store) else list(stores)
     tasks = tasks_to_train(manifest, options.tasks)
+    loss = check_loss(options.loss.resolved(task.name for task in tasks), tasks)
     pools = choose_pools(stores, options)
     device = choose_device(options.device)
     splits = (options.train_split, options.valid_split)
     data_options = DataOptions(pools=pools, tasks=tasks, augmented=options.augmented, pose=options.pose)
     data = load_samples(stores, manifest, data_options, splits=splits)
     train, valid = split_samples(data.samples, tasks, options)
+    head = with_output(options.head, loss)
+    check_output(head, loss, [task.name for task in tasks])
     config = RunConfig(
-        head=options.head.resolved(data.form, tasks),
+        head=head.resolved(data.form, tasks),
         train=options.train,
-        loss=options.loss.resolved(task.name for task in tasks),
+        loss=loss,
         tasks=tasks,
         form=data.form,
         stores=tuple(StoreReference.of(store, pool) for store, pool in zip(stores, pools, strict=True)),
@@ -105,6 +111,31 @@ def prepare(
         train=train,
         valid=valid,
         options=where | chosen.to_dict(),
+    )
+
+
+def check_loss(loss: LossConfig, tasks: Sequence[Task]) -> LossConfig:
+    """The loss, if it can be that of these tasks.
+
+    Raises:
+        ConfigError: a multi-label task without a binary loss.
+    """
+    for task in tasks:
+        kind = loss.of_task(task.name).kind
+        if task.multi_label and kind != "bce":
+            raise ConfigError(
+                f"task {task.name!r} has any number of labels a sample, which loss {kind!r} can't use: give --loss "
+                f"bce, or --set loss.by_task.{task.name}.kind=bce"
+            )
+    return loss
+
+
+def with_output(head: HeadConfig, loss: LossConfig) -> HeadConfig:
+    """The head with the output that ArcFace needs, where the loss is that of all tasks and none was chosen."""
+    if loss.kind not in ("arcface", "arcface_published") or head.output != "linear":
+        return head
+    return dataclasses.replace(
+        head, output=loss.kind, output_scale=loss.arcface_scale, output_margin=loss.arcface_margin
     )
 
 

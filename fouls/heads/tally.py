@@ -9,6 +9,7 @@ from fouls.heads.batch import HeadOutput
 from fouls.heads.head import Head
 from fouls.heads.losses import MISSING
 from fouls.heads.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1
+from fouls.heads.metrics.multi_label import score_multi_label
 from fouls.heads.objective import Objective, Step
 from fouls.heads.samples import Samples
 
@@ -23,6 +24,7 @@ class Tally:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
+        self.multi_label = {task.name for task in objective.tasks if task.multi_label}
         self.losses: list[Tensor] = []
         self.counts: list[int] = []
         self.predictions: dict[str, list[Tensor]] = {task.name: [] for task in objective.tasks}
@@ -36,7 +38,8 @@ class Tally:
         """
         loss, found = self.objective(output, step)
         for task, answer in found.items():
-            self.predictions[task].append(answer.logits.detach().argmax(dim=1))
+            logits = answer.logits.detach()
+            self.predictions[task].append(logits if task in self.multi_label else logits.argmax(dim=1))
             self.labels[task].append(answer.labels)
         self.losses.append(loss.detach())
         self.counts.append(len(step.indices))
@@ -45,12 +48,20 @@ class Tally:
     def scores(self, split: str) -> EpochScores:
         """``{split}/loss`` (mean over the samples), and ``{split}/{task}/…`` of the tasks that have labels here.
 
-        The scores are ``accuracy``, ``balanced_accuracy`` and ``macro_f1``.
+        The scores are ``accuracy``, ``balanced_accuracy`` and ``macro_f1``; ``mean_average_precision`` and ``macro_f1``
+        of a multi-label task.
         """
         losses, counts = torch.stack(self.losses).double().cpu(), torch.tensor(self.counts).double()
         scores = {f"{split}/loss": float((losses * counts).sum() / counts.sum())}
         for task in self.objective.tasks:
             labels, predictions = torch.cat(self.labels[task.name]).cpu(), torch.cat(self.predictions[task.name]).cpu()
+            if task.multi_label:
+                known = labels[:, 0] != MISSING
+                if known.any():
+                    found = score_multi_label(predictions[known].sigmoid().numpy(), labels[known].numpy() == 1)
+                    for name in ("mean_average_precision", "macro_f1"):
+                        scores[f"{split}/{task.name}/{name}"] = found[name] or 0.0
+                continue
             known = labels != MISSING
             if known.any():
                 confusion = confusion_matrix(predictions[known], labels[known], len(task.classes))

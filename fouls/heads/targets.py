@@ -20,7 +20,7 @@ class Answers:
     logits: Tensor
     """(N, classes)"""
     labels: Tensor
-    """(N,) int64, -1 where there is none."""
+    """(N,) int64, -1 where there is none; of a multi-label task (N, classes)."""
     samples: Tensor
     """(N,) index of the sample."""
     tracks: Tensor | None = None
@@ -91,7 +91,7 @@ def partners_labels(
 
     Returns:
         Labels (N,) and the share (N,) that is one's own. A frame's partner is the frame at the same place of the
-        partner's track in the same view.
+        partner's track in the same view, which holds for tracks of one length and rate.
     """
     if answer.places is None:
         return answer.labels[mixed.partners], mixed.shares
@@ -107,6 +107,8 @@ def label_counts(task: Task, samples: Samples) -> Tensor:
         labels = samples.frame_labels[task.name][samples.tracks[samples.tracks >= 0]]
     else:
         labels = samples.labels[task.name]
+    if task.multi_label:
+        return (labels == 1).sum(dim=0).cpu()
     return torch.bincount(labels[labels != MISSING].cpu(), minlength=len(task.classes))
 
 
@@ -117,6 +119,8 @@ def has_label(tasks: tuple[Task, ...], samples: Samples) -> Tensor:
         if task.per_frame:
             tracks = (samples.frame_labels[task.name] != MISSING).any(dim=1)  # (U,)
             labelled |= (tracks[samples.tracks.clamp(min=0)] & (samples.tracks >= 0)).any(dim=1)
+        elif task.multi_label:
+            labelled |= samples.labels[task.name][:, 0] != MISSING
         else:
             labelled |= samples.labels[task.name] != MISSING
     return labelled

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from fouls.errors import ConfigError, RunError
-from fouls.manifests.schema import FRAME_LABEL_PREFIX, LABEL_PREFIX
-from fouls.manifests.table import tasks_of
+from fouls.manifests.schema import TaskKind
+from fouls.manifests.table import kind_of, tasks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,12 @@ class Task:
     @property
     def column(self) -> str:
         """The manifest's column with its labels."""
-        return (FRAME_LABEL_PREFIX if self.per_frame else LABEL_PREFIX) + self.name
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def kind(self) -> TaskKind:
+        """What its labels are of, as :func:`fouls.manifests.table.kind_of` says it."""
+        return "frame_label" if self.per_frame else "multi_label" if self.multi_label else "label"
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -55,12 +60,12 @@ def tasks_to_train(manifest: pa.Table, names: Sequence[str] = ()) -> tuple[Task,
         if name not in known:
             raise ConfigError(f"task {name!r} is not in the manifest; it has {', '.join(known)}")
     return tuple(
-        Task(name=name, classes=tuple(classes), per_frame=is_per_frame(manifest, name))
+        Task(
+            name=name,
+            classes=tuple(classes),
+            per_frame=kind_of(manifest, name) == "frame_label",
+            multi_label=kind_of(manifest, name) == "multi_label",
+        )
         for name, classes in known.items()
         if not names or name in names
     )
-
-
-def is_per_frame(manifest: pa.Table, name: str) -> bool:
-    """Whether a task labels frames. One that labels both videos and frames counts as one of videos."""
-    return LABEL_PREFIX + name not in manifest.column_names and FRAME_LABEL_PREFIX + name in manifest.column_names

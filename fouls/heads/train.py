@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,6 +26,8 @@ from fouls.heads.training.mixing import mix
 from fouls.heads.training.sampling import epoch_order
 from fouls.heads.training.schedule import learning_rate_factor
 from fouls.heads.training.task_weights import difficulty_scores, task_weights
+
+_DECIDING_SCORES = ("/balanced_accuracy", "/mean_average_precision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ def fit(
     check_fit(train, tasks, config)
     head.fit_inputs(train)
     objective = make_objective(train, tasks, loss)
+    fixed = dataclasses.replace(objective, weights=dict(objective.weights))  # valid losses of all epochs compare
     generator = torch.Generator().manual_seed(config.seed)
     balanced = _labels_to_balance(train, tasks, config)
     optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr, fused=True)
@@ -100,7 +104,7 @@ def fit(
             raise RunError(f"the loss is not finite in epoch {epoch}: train with a lower --lr than {config.lr:g}")
         if valid is not None:
             with ema.swapped_in() if ema is not None else nullcontext():
-                scores |= measure(head, valid, objective).scores("valid")
+                scores |= measure(head, valid, fixed).scores("valid")
                 best.offer(scores, epoch, head)
         _weigh_tasks(objective, scores, "train" if valid is None else "valid")
         history.append(scores)
@@ -175,7 +179,10 @@ def _weigh_tasks(objective: Objective, scores: EpochScores, split: str) -> None:
 
 @dataclass
 class Best:
-    """The best epoch so far: the highest mean over tasks of valid's balanced accuracy; of equal ones the lower loss."""
+    """The best epoch so far: the highest mean over tasks of valid's score; of equal ones the lower loss.
+
+    The score is the balanced accuracy, and the mean average precision of a multi-label task.
+    """
 
     epoch: int = 0
     score: tuple[float, float] = (-math.inf, -math.inf)
@@ -183,10 +190,10 @@ class Best:
 
     def offer(self, scores: EpochScores, epoch: int, head: Head) -> None:
         """Take the epoch, with a copy of its weights, if it is better."""
-        accuracies = [
-            value for name, value in scores.items() if name.startswith("valid/") and name.endswith("/balanced_accuracy")
+        values = [
+            value for name, value in scores.items() if name.startswith("valid/") and name.endswith(_DECIDING_SCORES)
         ]
-        score = (sum(accuracies) / len(accuracies), -scores["valid/loss"])
+        score = (sum(values) / len(values), -scores["valid/loss"])
         if score > self.score:
             self.epoch, self.score, self.weights = epoch, score, copy.deepcopy(head.state_dict())
 

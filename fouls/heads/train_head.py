@@ -126,7 +126,11 @@ def _write(folder: Path, head: Head, result: Fit, predictions: BySplit, metrics:
     write_predictions(folder / PREDICTIONS, predictions)
     scores: dict[str, SplitScores] = metrics["splits"]
     watched = scores[list(scores)[-1]]
-    chance = {task: of_task["chance"]["balanced_accuracy"] for task, of_task in watched.items() if of_task["labelled"]}
+    chance = {
+        task: of_task["chance"]["balanced_accuracy"]
+        for task, of_task in watched.items()
+        if of_task["labelled"] and "chance" in of_task
+    }
     curves = draw_curves(result.history, result.best_epoch if len(scores) > 1 else None, chance, folder.name)
     write_atomically(folder / CURVES, curves)
     for split, of_split in predictions.items():

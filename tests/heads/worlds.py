@@ -45,6 +45,7 @@ class Video:
     view: int = 0
     split: str = "train"
     labels: Mapping[str, int | None] = field(default_factory=dict)
+    multi_labels: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
     frame_labels: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
     num_frames: int = 16
     content_hash: str | None = "h"
@@ -115,7 +116,11 @@ def _commit(store: Store, block: int, rows: Sequence[tuple[Video, Clip]]) -> Non
 
 
 def make_manifest(
-    videos: Sequence[Video], tasks: Mapping[str, Sequence[str]], *, frame_tasks: Sequence[str] = ()
+    videos: Sequence[Video],
+    tasks: Mapping[str, Sequence[str]],
+    *,
+    frame_tasks: Sequence[str] = (),
+    multi_label_tasks: Sequence[str] = (),
 ) -> pa.Table:
     """The manifest of the videos."""
     count = len(videos)
@@ -133,9 +138,13 @@ def make_manifest(
     for task in tasks:
         if task in frame_tasks:
             values[f"frame_label.{task}"] = [video.frame_labels.get(task) for video in videos]
+        elif task in multi_label_tasks:
+            values[f"multi_label.{task}"] = [video.multi_labels.get(task) for video in videos]
         else:
             values[f"label.{task}"] = [video.labels.get(task) for video in videos]
-    return pa.Table.from_pydict(values, schema=manifest_schema(tasks, root="/gone", frame_labels=frame_tasks))
+    return pa.Table.from_pydict(
+        values, schema=manifest_schema(tasks, root="/gone", frame_labels=frame_tasks, multi_labels=multi_label_tasks)
+    )
 
 
 def blobs(
