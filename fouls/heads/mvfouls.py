@@ -112,8 +112,8 @@ class Mvfouls(Head):
     """pool places → inputs → time → pool views → shared layers → an output a task × its learned scale.
 
     Outputs other than ``linear`` have a scale of their own, and no learned one. Average and maximum over places, and
-    the mean over time where nothing else is done with it, are taken once, before training. The weights of an attention over
-    views are in ``extras.view_weights``.
+    the mean over time where nothing else is done with it, are taken once, before training. The weights of an attention
+    over views are in ``extras.view_weights``.
     """
 
     def __init__(self, config: MvfoulsConfig, form: InputForm, tasks: Sequence[Task]) -> None:

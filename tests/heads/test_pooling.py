@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fouls.heads.inputs import Standardise
-from fouls.heads.pooling import TimePooling, ViewPool, pool_time
+from fouls.heads.pooling import AttentionPool, TimePooling, ViewPool, average_probabilities, pool_time
 
 
 @pytest.fixture
@@ -63,3 +63,35 @@ def test_standardise_is_numpys_mean_and_std_over_all_steps(ragged: tuple[torch.T
     scaled = layer(x, mask)
     assert (scaled[~mask] == 0).all()
     np.testing.assert_allclose(scaled[mask].mean(0).numpy(), 0, atol=1e-3)
+
+
+def test_a_low_temperature_takes_the_best() -> None:
+    pool = AttentionPool(4, temperature=1e-3)
+    x, mask = torch.randn(3, 5, 4), torch.arange(5) < torch.tensor([5, 3, 1])[:, None]
+    pooled, weights = pool(x, mask)
+    best = pool.score(x)[..., 0].masked_fill(~mask, -torch.inf).argmax(dim=1)
+    torch.testing.assert_close(weights, torch.nn.functional.one_hot(best, 5).float(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(pooled, x[torch.arange(3), best], rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_probabilities_are_averaged_not_logits(multi_label: bool, ragged: tuple[torch.Tensor, torch.Tensor]) -> None:
+    x, mask = ragged
+    logits = 4 * x.nan_to_num(1e4)  # what is not there says something, loudly
+    averaged = average_probabilities(logits, mask, multi_label=multi_label)
+    for row, views in enumerate((5, 2, 1)):
+        there = logits[row, :views].double().numpy()
+        odds = np.exp(there)
+        shares = odds / (1 + odds) if multi_label else odds / odds.sum(axis=1, keepdims=True)
+        ours = averaged[row].sigmoid() if multi_label else averaged[row].softmax(dim=0)
+        np.testing.assert_allclose(ours.numpy(), shares.mean(axis=0), rtol=1e-5)
+    torch.testing.assert_close(averaged[2], logits[2, 0], rtol=1e-5, atol=1e-5)  # one track keeps its logits
+
+
+def test_averages_stay_finite_where_a_probability_is_0() -> None:
+    logits = torch.tensor([[[300.0, -300.0], [-300.0, 300.0]]], requires_grad=True)
+    for multi_label in (False, True):
+        averaged = average_probabilities(logits, torch.ones(1, 2, dtype=torch.bool), multi_label=multi_label)
+        torch.testing.assert_close(averaged[0, 0], averaged[0, 1])
+        (gradient,) = torch.autograd.grad(averaged[0, 0], logits)
+        assert gradient.isfinite().all()
