@@ -60,7 +60,12 @@ def evaluate(
     for task in sorted(set(result.scores) - set(labelled)):
         console.warn(f"task {task!r} has no labels in split {split!r}: predictions only")
     console.out.print(f"{result.num_samples:,} samples → {', '.join(file.name for file in result.files)}")
-    console.next_step(f"look at the pictures in {run}; or fouls predict {run} VIDEO")
+    official = [
+        f"fouls evaluate-mvfoul ANNOTATIONS.json {file}; or "
+        for file in result.files
+        if file.name == f"mvfoul_{split}.json"
+    ]
+    console.next_step(f"{''.join(official)}look at the pictures in {run}; or fouls predict {run} VIDEO")
 
 
 def _as_trained(run: Path, path: str, option: str) -> Path:

@@ -38,7 +38,7 @@ def test_class_f1_and_reliability(number: int) -> None:
     width, height = size_of(draw_class_f1(scores["per_class"], names, "action, test", "60 samples"))
     assert width == (1200 if number == 400 else 1125)
     assert height == (630 if number == 400 else int(150 * (1.5 + 0.27 * number)))
-    assert size_of(draw_reliability(scores["reliability"], "action, test", "60 samples")) == (780, 960)
+    assert size_of(draw_reliability(scores["reliability"], "action, test", "60 samples")) == (990, 960)
 
 
 @pytest.mark.parametrize("has_valid", [True, False])

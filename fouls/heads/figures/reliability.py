@@ -27,7 +27,7 @@ def draw_reliability(bins: Mapping[str, Sequence[float | None]], title: str, sub
     )
     width = 100 / len(counts)
     centres = (np.arange(len(counts)) + 0.5) * width
-    figure = new_figure(5.2, 6.4, title, subtitle)
+    figure = new_figure(6.6, 6.4, title, subtitle)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
     for axes in (above, below):
         clean(axes)
@@ -37,7 +37,7 @@ def draw_reliability(bins: Mapping[str, Sequence[float | None]], title: str, sub
     above.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="calibrated")
     above.set_ylim(0, 102)
     above.set_title("right, %", loc="left", fontsize=9, color=INK)
-    above.legend(facecolor="white", edgecolor="none", fontsize=8, labelcolor=INK, loc="upper left")
+    above.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1))
     _draw_shares(below, centres, 100 * counts / counts.sum(), width)
     return to_png(figure)
 
