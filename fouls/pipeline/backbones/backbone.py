@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from fouls.cache.spec import Precision, PreprocessingSpec, WeightsSpec
 from fouls.errors import BackboneError
+from fouls.pipeline.backbones.attention import AttentionKind, tiles_pay
+from fouls.pipeline.backbones.clip_threads import for_each_clip
 from fouls.pipeline.backbones.preprocessing import as_uint8_tensor, normalise, resize_and_crop
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,6 +28,8 @@ class Pool:
     """Of one row's feature."""
     compute: Callable[[Tensor], Tensor]
     """Tokens, (B, N, D) float32 → (B, *shape) float32."""
+    grid: tuple[int, int, int] | None = None
+    """(T', H, W) where a row is the tokens of such a grid, in this order."""
 
 
 Stream = Callable[[Tensor, Any, Sequence[str]], tuple[dict[str, Tensor], Any]]
@@ -50,6 +54,8 @@ class Net:
     """By name; the first is the default."""
     heads: tuple[str, ...] = ()
     """Children of ``module`` that only pools read; they stay in fp32, as the tokens that they read."""
+    tile_attention: Callable[[], None] | None = None
+    """Makes the attention of ``module`` tiled; ``None`` where there is none, or it can't be."""
     stream: Stream | None = None
     """Of nets that go through a video piece by piece."""
     classes: tuple[str, ...] = ()
@@ -68,19 +74,30 @@ class Backbone:
         num_frames: frames a clip.
         preprocessing: how a frame becomes its input.
         pools: name → shape of one row's feature.
+        grids: pool of tokens → (T', H, W), where that is known; time varies slowest.
         default_pool: the pool that is meant when none is named.
         classes: names of the classes of the pool ``logits``; empty where the checkpoint does not tell them.
         weights: the identity of the weights.
         precision: of weights and activations in the forward pass; pools are computed in fp32.
         device: where it runs.
+        attention: how attention is computed: ``tiled``, or as the net's ``library`` does it.
         notes: what the user has to know about the checkpoint, a sentence each.
     """
 
-    def __init__(self, net: Net, *, weights: WeightsSpec, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        net: Net,
+        *,
+        weights: WeightsSpec,
+        device: torch.device,
+        precision: Precision,
+        attention: AttentionKind | None = None,
+    ) -> None:
         self.name = net.name
         self.num_frames = net.num_frames
         self.preprocessing = net.preprocessing
         self.pools = {name: pool.shape for name, pool in net.pools.items()}
+        self.grids = {name: pool.grid for name, pool in net.pools.items() if pool.grid is not None}
         self.default_pool = next(iter(net.pools))
         self.classes = net.classes
         self.weights = weights
@@ -88,6 +105,7 @@ class Backbone:
         self.device = device
         self.notes = net.notes
         self._net = _place(net, device, DTYPES[precision])
+        self.attention = _choose_attention(self._net, device, DTYPES[precision], attention)
 
     def preprocess(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
         """Resize, crop the centre, normalise.
@@ -129,7 +147,14 @@ class Backbone:
         if x.ndim != 5 or x.shape[1:] != (3, self.num_frames, size, size):
             wanted = f"(B, 3, {self.num_frames}, {size}, {size})"
             raise BackboneError(f"{self.name} takes {wanted}, not {tuple(x.shape)}: preprocess the frames first")
-        tokens = self._net.tokens(x.to(self.device, DTYPES[self.precision])).float()
+        x = x.to(self.device, DTYPES[self.precision])
+        if self.device.type != "cpu":
+            return self._pooled(x, names)
+        pooled = for_each_clip(lambda clip: self._pooled(clip, names), x)
+        return {name: torch.cat([features[name] for features in pooled]) for name in names}
+
+    def _pooled(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        tokens = self._net.tokens(x).float()
         return {name: self._net.pools[name].compute(tokens) for name in names}
 
     @property
@@ -189,3 +214,15 @@ def _place(net: Net, device: torch.device, dtype: torch.dtype) -> Net:
         if name not in net.heads:
             child.to(dtype)
     return net
+
+
+def _choose_attention(
+    net: Net, device: torch.device, dtype: torch.dtype, wanted: AttentionKind | None
+) -> AttentionKind:
+    """Make the attention tiled where it pays, or where that is asked for; see :mod:`.attention`."""
+    if wanted == "tiled" and net.tile_attention is None:
+        raise BackboneError(f"{net.name} has no attention that can be tiled")
+    if net.tile_attention is None or wanted == "library" or not (wanted or tiles_pay(device, dtype)):
+        return "library"
+    net.tile_attention()
+    return "tiled"

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fouls.pipeline.backbones.attention import tiling
 from fouls.pipeline.backbones.backbone import Net
 from fouls.pipeline.backbones.families import Loaded
 from fouls.pipeline.backbones.pooling import mean_pool, token_pool
@@ -27,6 +28,7 @@ def frame_net(request: BuildRequest, loaded: Loaded) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=lambda x: _class_tokens(model, x),
+        tile_attention=tiling(model),
         pools={"mean": mean_pool(dim), "temporal": token_pool(num_frames, dim)},
         notes=loaded.notes,
     )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fouls.errors import BackboneError, WeightsError, WeightsUnavailableError
+from fouls.pipeline.backbones.attention import tiling
 from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.families import class_names, transformers_class
 from fouls.pipeline.backbones.hub import Heads, checkpoint_folder, load_pretrained, read_json
@@ -56,6 +57,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=preprocessing,
         module=model,
         tokens=lambda x: _tokens(model, x),
+        tile_attention=tiling(model),
         pools=_pools(model, heads, num_tokens, dim),
         heads=heads,
         classes=class_names(config),

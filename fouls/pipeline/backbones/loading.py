@@ -8,6 +8,7 @@ import torch
 
 from fouls.cache.spec import Precision, WeightsSpec
 from fouls.errors import BackboneError, ConfigError, ExecutorError, WeightsUnavailableError
+from fouls.pipeline.backbones.attention import AttentionKind
 from fouls.pipeline.backbones.backbone import Backbone, Net
 from fouls.pipeline.backbones.registry import BackboneEntry, BuildRequest, find_entry, load_builder
 from fouls.pipeline.backbones.tensors import is_torchvision_mismatch
@@ -22,6 +23,7 @@ def load_backbone(
     precision: Precision = "fp32",
     pretrained_source: PretrainedSource = "auto",
     num_frames: int | None = None,
+    attention: AttentionKind | None = None,
 ) -> Backbone:
     """Load a backbone.
 
@@ -33,9 +35,11 @@ def load_backbone(
         precision: of weights and activations in the forward pass.
         pretrained_source: which of the published weights, where there is a choice and ``weights`` is ``None``.
         num_frames: frames a clip, for a backbone that takes any number.
+        attention: ``tiled`` or ``library``, which differ in speed and rounding; ``None`` takes the faster one.
 
     Raises:
-        BackboneError: no such backbone, or not with so many frames, or no weights of that source.
+        BackboneError: no such backbone, or not with so many frames, or no weights of that source, or its attention
+            can't be tiled.
         WeightsError: the weights can't be read or don't fit.
         WeightsUnavailableError: they can't be had.
         ConfigError: a precision that does not exist.
@@ -48,7 +52,7 @@ def load_backbone(
     place = check_device(device)
     net = _build(BuildRequest(name=name, entry=entry, source=source, num_frames=num_frames))
     identity = WeightsSpec(sha256=weights_sha256(net.module.state_dict()), random_seed=source.random_seed)
-    return Backbone(net, weights=identity, device=place, precision=precision)
+    return Backbone(net, weights=identity, device=place, precision=precision, attention=attention)
 
 
 def load_blank(name: str, *, num_frames: int | None = None) -> Backbone:

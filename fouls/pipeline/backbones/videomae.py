@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import BackboneError, WeightsError
+from fouls.pipeline.backbones.attention import tiling
 from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.families import (
     IMAGENET_MEAN,
@@ -122,6 +123,7 @@ def _net(request: BuildRequest, loaded: Loaded) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=_Forward(model.videomae),
+        tile_attention=tiling(model),
         pools=_pools(model),
         heads=FAMILY.heads.optional,
         classes=class_names(model.config),

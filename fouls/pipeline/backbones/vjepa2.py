@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fouls.cache.spec import PreprocessingSpec
 from fouls.errors import BackboneError
+from fouls.pipeline.backbones.attention import tiling
 from fouls.pipeline.backbones.backbone import Net
 from fouls.pipeline.backbones.families import IMAGENET_MEAN, IMAGENET_STD, Family, load_family
 from fouls.pipeline.backbones.hub import Heads
@@ -75,6 +76,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=lambda x: _tokens(model, x),
+        tile_attention=tiling(model),
         pools={
             "mean": mean_pool(dim),
             "temporal": temporal_pool(num_steps, dim),

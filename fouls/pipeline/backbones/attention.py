@@ -1,0 +1,146 @@
+"""Attention as two matrix products with a softmax between, a tile of the scores at a time.
+
+Vaswani et al., "Attention Is All You Need", NeurIPS 2017, equation 1: softmax(Q·Kᵀ / √d)·V. On CPUs torch's
+``scaled_dot_product_attention`` reaches less than half of what a matrix product does in bf16: its blocks are too small
+for oneDNN. Whole products over tiles that stay in the cache come near it; ``benchmarks/forward.py`` measures both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+AttentionKind = Literal["tiled", "library"]
+"""``tiled``: what is here. ``library``: what the library that the net is from does by itself."""
+
+TILE_BYTES = 4 * 2**20
+"""Of scores that are held at once: they stay in a CPU's caches, and are enough for a product to be efficient."""
+ROW_MULTIPLE = 32
+"""A tile that is less than a head has a multiple of so many rows."""
+SAMPLE_STEP = 32
+"""Every so manieth score of a row is looked at to find about how large its largest are."""
+_IN_TRANSFORMERS = "fouls_tiled"
+
+
+def tiles_pay(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether tiles are faster than what torch does by itself: in bf16, on a CPU that multiplies it natively."""
+    return device.type == "cpu" and dtype == torch.bfloat16 and cpu_multiplies_bf16()
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for products of bf16 (AVX512-BF16 or AMX), and torch the library for them."""
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
+    return bool(native) and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def tiled_attention(
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, biases: Sequence[Tensor] = ()
+) -> Tensor:
+    """softmax(scale · query · keyᵀ + biases) · value. Products and the softmax accumulate in fp32, whatever the dtype.
+
+    The scores themselves are held in the dtype of the query. In half precision each row is shifted first, so that
+    those of its scores that count lie near 0, where rounding does not change them: the softmax does not see a shift.
+
+    Args:
+        query: (B, H, N, D).
+        key: (B, H, M, D).
+        value: (B, H, M, E).
+        scale: of the scores, usually 1 / √D.
+        biases: added to the scores, one after the other; each (B or 1, H or 1, N, M).
+
+    Returns:
+        (B, H, N, E), contiguous.
+    """
+    batch, heads, rows, _ = query.shape
+    columns = key.shape[2]
+    queries, keys, values = (part.flatten(0, 1).contiguous() for part in (query, key, value))
+    shifts = _shifts(queries, keys, scale)
+    out = query.new_empty(batch * heads, rows, value.shape[3])
+    tile = _tile_shape(batch, heads, rows, columns * query.element_size())
+    scratch = query.new_empty(math.prod(tile) * columns)
+    for clips, some, lines in _tiles((batch, heads, rows), tile):
+        span = slice(clips.start * heads + some.start, (clips.stop - 1) * heads + some.stop)
+        shape = (span.stop - span.start, lines.stop - lines.start, columns)
+        scores = scratch[: math.prod(shape)].view(shape)
+        torch.baddbmm(shifts[span, lines], queries[span, lines], keys[span].mT, alpha=scale, out=scores)
+        for bias in biases:
+            part = bias[clips if len(bias) > 1 else slice(1), some if bias.shape[1] > 1 else slice(1), lines]
+            scores.view(-1, some.stop - some.start, *shape[1:]).add_(part)
+        torch.softmax(scores, -1, out=scores)
+        torch.bmm(scores, values[span], out=out[span, lines])
+    return out.view(batch, heads, rows, -1)
+
+
+def _shifts(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
+    """What to add to each row of scores, (B·H, N, 1): minus the largest of a sample of it; 0 in single precision."""
+    if queries.dtype == torch.float32:
+        return queries.new_zeros(()).expand(*queries.shape[:2], 1)
+    return torch.bmm(queries, keys[:, ::SAMPLE_STEP].mT).amax(-1, keepdim=True).mul_(-scale)
+
+
+def _tile_shape(batch: int, heads: int, rows: int, row_bytes: int) -> tuple[int, int, int]:
+    """How many clips, heads and rows make a tile: whole clips, else whole heads of one clip, else rows of one head."""
+    most = max(1, TILE_BYTES // row_bytes)  # rows of scores, of any head
+    if most >= heads * rows:
+        return min(batch, most // (heads * rows)), heads, rows
+    if most >= rows:
+        return 1, most // rows, rows
+    number = -(-rows // most)
+    return 1, 1, min(rows, -(-rows // number // ROW_MULTIPLE) * ROW_MULTIPLE)
+
+
+def _tiles(shape: tuple[int, int, int], tile: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
+    """The tiles of a shape, those at the ends smaller."""
+    for clip in range(0, shape[0], tile[0]):
+        for head in range(0, shape[1], tile[1]):
+            for row in range(0, shape[2], tile[2]):
+                starts = (clip, head, row)
+                spans = [slice(at, min(at + by, end)) for at, by, end in zip(starts, tile, shape, strict=True)]
+                yield spans[0], spans[1], spans[2]
+
+
+def tiling(model: Any) -> Callable[[], None] | None:
+    """How to give a model of transformers this attention; ``None`` where it does not use torch's own."""
+    if model.config._attn_implementation != "sdpa":
+        return None
+
+    def switch() -> None:
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(_IN_TRANSFORMERS, _tiled_in_transformers)
+        model.set_attn_implementation(_IN_TRANSFORMERS)
+
+    return switch
+
+
+def _tiled_in_transformers(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """transformers' interface (its ``AttentionInterface``); whatever tiles don't do is left to torch's attention.
+
+    Returns:
+        (B, N, H, D), and nothing in place of the scores.
+    """
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    plain = attention_mask is None and not dropout and not causal and query.shape[:2] == key.shape[:2]
+    if not plain or any(other is not None and other is not False for other in others.values()):
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout, scaling, is_causal, **others
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return tiled_attention(query, key, value, scale=scale).transpose(1, 2).contiguous(), None
