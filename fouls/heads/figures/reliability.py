@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from fouls.heads.figures.style import AMBER, BLUE, GREY, INK, clean, new_figure, to_png
@@ -42,7 +43,7 @@ def draw_reliability(bins: Mapping[str, Sequence[float | None]], title: str, sub
     return to_png(figure)
 
 
-def _draw_shares(axes: Axes, centres: np.ndarray, shares: np.ndarray, width: float) -> None:
+def _draw_shares(axes: Axes, centres: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], width: float) -> None:
     axes.bar(centres, shares, width=0.86 * width, color=GREY, alpha=0.6)
     axes.set_title("predictions, %", loc="left", fontsize=9, color=INK)
     axes.set_xlabel("top probability, %", color=GREY, fontsize=9)

@@ -37,8 +37,10 @@ def find_segments(labels: npt.ArrayLike, background: Background = ()) -> Segment
     frames = np.asarray(labels)
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(frames)), dtype=bool), frames[1:] != frames[:-1]]))
     stops = np.append(starts[1:], len(frames))[: len(starts)]
-    kept = ~np.isin(frames[starts], np.asarray(background, dtype=frames.dtype))
-    return Segments(frames[starts][kept], starts[kept], stops[kept])
+    if len(background):
+        kept = ~np.isin(frames[starts], background)
+        starts, stops = starts[kept], stops[kept]
+    return Segments(frames[starts], starts, stops)
 
 
 def segmentation_scores(
@@ -95,7 +97,7 @@ def segment_f1(
     Args:
         truths: labels (T,) of each video's frames, indices or names.
         predictions: the same of what was predicted, with as many frames.
-        iou: the least intersection over union, above 0.
+        iou: the least intersection over union, above 0 and at most 1.
         background: classes whose segments don't count.
         average: ``micro``: all segments of all videos in one count; ``macro``: the mean over the classes that have a
             segment, true or predicted, of the F1 over all videos.
@@ -104,8 +106,12 @@ def segment_f1(
         ``None`` where there are no segments at all.
 
     Raises:
-        ConfigError: no videos, or a video with two numbers of frames.
+        ConfigError: no videos, a video with two numbers of frames, or an option out of range.
     """
+    if not 0 < iou <= 1:
+        raise ConfigError(f"iou is {iou}; allowed: above 0 and at most 1")
+    if average not in ("micro", "macro"):
+        raise ConfigError(f"average is {average!r}; allowed: micro, macro")
     pairs = [
         (find_segments(truth, background), find_segments(predicted, background))
         for truth, predicted in _check(truths, predictions)

@@ -43,6 +43,7 @@ def test_segments_of_a_video() -> None:
     without = find_segments(["run", "run", "none", "hit"], background=["none"])
     assert [column.tolist() for column in without] == [["run", "hit"], [0, 3], [2, 4]]
     assert [column.tolist() for column in find_segments([0, 0], background=[0])] == [[], [], []]
+    assert find_segments(["back", "hit"], background=["background"]).classes.tolist() == ["back", "hit"]
 
 
 def test_scores_by_hand() -> None:
@@ -157,3 +158,10 @@ def test_segments_end_with_their_video() -> None:
 def test_what_can_not_be_measured_is_refused(truths: Any, predictions: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         segmentation_scores(truths, predictions)
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="iou is 30; allowed: above 0 and at most 1"):
+        segment_f1([[0]], [[0]], iou=30)
+    with pytest.raises(ConfigError, match="average is 'weighted'; allowed: micro, macro"):
+        segment_f1([[0]], [[0]], average="weighted")  # type: ignore[arg-type]
