@@ -43,7 +43,7 @@ def draw_reliability(bins: Mapping[str, Sequence[float | None]], title: str, sub
     return to_png(figure)
 
 
-def _draw_shares(axes: Axes, centres: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], width: float) -> None:
+def _draw_shares(axes: Axes, centres: npt.NDArray[np.floating], shares: npt.NDArray[np.floating], width: float) -> None:
     axes.bar(centres, shares, width=0.86 * width, color=GREY, alpha=0.6)
     axes.set_title("predictions, %", loc="left", fontsize=9, color=INK)
     axes.set_xlabel("top probability, %", color=GREY, fontsize=9)
