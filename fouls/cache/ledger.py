@@ -64,6 +64,8 @@ class RowFailure:
     last_good_frame: int | None = None
     attempts: int = 1
     """How often the row was tried."""
+    processes_lost: int = 0
+    """How often that cost a decoding process: it died, or had to be stopped."""
 
     def __post_init__(self) -> None:
         _check_row_number("row", self.row)

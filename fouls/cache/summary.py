@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fouls.cache.ledger import BlockRecord
+from fouls.cache.quarantine import is_quarantined
 from fouls.cache.rows import read_rows
 from fouls.cache.store import STATUSES, Store, row_status
 
@@ -24,6 +26,8 @@ class Summary:
     """Rows of the plan that are not retired: done + failed + todo."""
     done: int
     failed: int
+    quarantined: int
+    """Of the failed: rows that a retry leaves alone, since they kill or hang the decoder."""
     todo: int
     retired: int
     videos: int
@@ -61,6 +65,7 @@ def summarise(store: Store) -> Summary:
         rows=live.num_rows,
         done=counts["done"],
         failed=counts["failed"],
+        quarantined=_count_quarantined(table, retired, ledger),
         todo=counts["todo"],
         retired=counts["retired"],
         videos=pc.count_distinct(live["video_id"]).as_py(),
@@ -75,11 +80,9 @@ def summarise(store: Store) -> Summary:
     )
 
 
-def failures(store: Store) -> list[dict[str, Any]]:
-    """The failed rows that are not retired: row, video_id, code, message, decoder, last_good_frame, attempts."""
-    table, retired = read_rows(store.path)
-    gone = set(table["row"].to_numpy()[retired].tolist())
-    return [asdict(failure) for record in store.ledger() for failure in record.failures if failure.row not in gone]
+def _count_quarantined(table: pa.Table, retired: npt.NDArray[np.bool_], ledger: Sequence[BlockRecord]) -> int:
+    rows = {failure.row for record in ledger for failure in record.failures if is_quarantined(failure)}
+    return len(rows.intersection(table["row"].to_numpy()[~retired].tolist())) if rows else 0
 
 
 def _decoded(record: BlockRecord) -> dict[str, float]:

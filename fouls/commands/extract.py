@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from fouls.cache.spec import Precision, SamplingKind, StoredDtype
-from fouls.commands import console
 from fouls.errors import ConfigError
 
 if TYPE_CHECKING:
     from fouls.pipeline.augment_options import AugmentOptions
-    from fouls.pipeline.extract import ExtractReport, Prepared
-    from fouls.pipeline.options import ExtractOptions
 
 WHAT, FRAMES, AUGMENT = "What", "Which frames", "Augmented passes"
 WHERE, HOW = "Where it runs", "How"
+DEFAULT = "default"
+"""``--weights`` of a backbone that keeps its own, beside one that gets others."""
+T = TypeVar("T")
 
 
 PretrainedSource = Literal["auto", "kinetics", "imagenet"]
 
 
 def extract(
-    backbone: Annotated[str, typer.Option(help="Its name; `fouls backbones` lists them.", rich_help_panel=WHAT)],
-    weights: Annotated[
-        str | None,
+    backbone: Annotated[
+        list[str],
         typer.Option(
-            help="A hub id, a folder, a file, or random:SEED. The backbone's own by default.", rich_help_panel=WHAT
+            help="Its name; `fouls backbones` lists them. Several fill a store each, and share the decoding.",
+            rich_help_panel=WHAT,
+        ),
+    ],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A hub id, a folder, a file, or random:SEED; `default`: the backbone's own. One for each backbone.",
+            show_default="default",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     pretrained_source: Annotated[
@@ -50,7 +58,8 @@ def extract(
         "manifests"
     ),
     out: Annotated[
-        Path | None, typer.Option(help="The store.", show_default="cache/BACKBONE", rich_help_panel=WHAT)
+        list[Path] | None,
+        typer.Option(help="The store; one for each backbone.", show_default="cache/BACKBONE", rich_help_panel=WHAT),
     ] = None,
     precision: Annotated[
         Precision | None,
@@ -172,6 +181,23 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed rows again.", rich_help_panel=HOW)
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODES",
+            help="Of the failed rows those with these classes of error; commas between them.",
+            show_default="all",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    include_quarantined: Annotated[
+        bool,
+        typer.Option(
+            "--include-quarantined",
+            help="Of the failed rows also those that keep killing the decoder.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.", rich_help_panel=HOW)
     ] = False,
@@ -183,14 +209,19 @@ def extract(
     command again.
 
     fouls extract --backbone videomae --gpus 4
+
+    fouls extract --backbone videomae --backbone mvit
     """
+    from fouls.commands.extracting import run
     from fouls.pipeline.options import ExecutorOptions, ExtractOptions, SamplingOptions
 
-    options = ExtractOptions(
-        backbone=backbone,
-        weights=weights,
+    all_weights, outs = _one_each("--weights", weights, backbone), _one_each("--out", out, backbone)
+    if fallback and len(backbone) > 1:
+        raise ConfigError("--fallback belongs to one backbone: leave it out, or extract the backbones one by one")
+    shared = ExtractOptions(
+        backbone=backbone[0],
         pretrained_source=pretrained_source,
-        fallback=_parse_names(fallback),
+        fallback=parse_names(fallback),
         num_frames=frames,
         pools=tuple(pool or ()),
         sampling=SamplingOptions(
@@ -208,7 +239,6 @@ def extract(
         precision=precision,
         stored_dtype=dtype,
         manifest=manifest,
-        out=out,
         executor=ExecutorOptions(gpus=gpus, workers=workers, scheduler=scheduler, device=device),
         batch_size=batch_size,
         decoder=decoder,
@@ -217,40 +247,30 @@ def extract(
         block_rows=block_rows,
         limit=limit,
         retry_failed=retry_failed,
+        retry_only=parse_names(only),
+        include_quarantined=include_quarantined,
     )
+    options = [
+        replace(shared, backbone=name, weights=None if its == DEFAULT else its, out=store)
+        for name, its, store in zip(backbone, all_weights, outs, strict=True)
+    ]
     run(options, dry_run=dry_run, json_output=json_output)
 
 
-def run(options: ExtractOptions, *, dry_run: bool = False, json_output: bool = False) -> None:
-    """Extract with progress, and say what came of it.
-
-    Raises:
-        typer.Exit: with 1, when rows failed or are left to do.
-    """
-    from fouls.pipeline.extract import prepare
-
-    with console.err.status("loading the backbone"):
-        prepared = prepare(options, on_fallback=lambda attempt: console.warn(str(attempt)))
-    for note in prepared.backbone.notes:
-        console.warn(note)
-    if dry_run:
-        _dry_run(prepared, json_output)
-        return
-    try:
-        report = _extract(prepared)
-    except KeyboardInterrupt:
-        console.warn("interrupted: what is committed stays, and the same command goes on from there")
-        raise typer.Exit(130) from None
-    if json_output:
-        about = {"store": str(prepared.options.store), "new_rows": report.new_rows, "orphans": report.orphans}
-        typer.echo(json.dumps({**about, **report.summary.to_dict()}))
-    else:
-        _print_report(prepared.options, report)
-    if report.summary.failed or report.summary.todo:
-        raise typer.Exit(1)
+def _one_each(option: str, values: Sequence[T] | None, backbones: Sequence[str]) -> Sequence[T | None]:
+    """What an option says for each backbone, in their order."""
+    if not values:
+        return [None] * len(backbones)
+    if len(values) != len(backbones):
+        raise ConfigError(
+            f"{option} is given {len(values)} times and --backbone {len(backbones)} times: give one for each, in the same "
+            "order"
+        )
+    return values
 
 
-def _parse_names(names: str | None) -> tuple[str, ...]:
+def parse_names(names: str | None) -> tuple[str, ...]:
+    """``a,b`` as names."""
     return () if names is None else tuple(name.strip() for name in names.split(","))
 
 
@@ -298,62 +318,3 @@ def _parse_bounds(option: str, bounds: str | None) -> tuple[float, float] | None
         return float(lowest), float(highest)
     except ValueError:
         raise ConfigError(f"{option} is {bounds!r}; it must be MIN:MAX, such as 0.5:1") from None
-
-
-def _extract(prepared: Prepared) -> ExtractReport:
-    from contextlib import ExitStack
-
-    from fouls.cache.ledger import BlockRecord
-    from fouls.pipeline.extract import extract
-    from fouls.pipeline.jobs import BlockJob, Work
-
-    with ExitStack() as stack:
-        advance = None
-
-        def start(work: Work) -> None:
-            nonlocal advance
-            if work.jobs:
-                name = prepared.options.store.as_posix()
-                advance = stack.enter_context(console.progress(name, work.num_rows, "rows"))
-
-        def step(record: BlockRecord, job: BlockJob) -> None:
-            assert advance is not None
-            advance(job.num_rows)
-
-        return extract(prepared, on_start=start, on_block=step)
-
-
-def _print_report(options: ExtractOptions, report: ExtractReport) -> None:
-    summary, store = report.summary, options.store
-    counts = f"{summary.done} of {summary.rows} rows done, {summary.failed} failed, {summary.todo} to do"
-    console.out.print(f"{store}: {counts} ({report.new_rows} new)")
-    if report.orphans:
-        console.warn(f"{report.orphans} rows to do belong to videos that {options.manifest} does not name any more")
-    if options.weights and options.weights.startswith("random:"):
-        console.warn(f"the weights are made up ({options.weights}): these features mean nothing")
-    if summary.failed:
-        console.next_step(f"fouls failures {store}")
-    else:
-        console.next_step(f"fouls train-head --features {store}")
-
-
-def _dry_run(prepared: Prepared, json_output: bool) -> None:
-    from fouls.pipeline.calibration import estimate
-
-    estimated = estimate(prepared)
-    if json_output:
-        typer.echo(json.dumps(estimated.to_dict()))
-        return
-    took = "unknown" if estimated.seconds is None else str(timedelta(seconds=round(estimated.seconds)))
-    console.table(
-        f"{prepared.options.store}: what `extract` would do",
-        ["", ""],
-        [
-            ["new rows", estimated.new_rows],
-            ["rows to do", estimated.rows],
-            ["blocks", estimated.blocks],
-            ["bytes", estimated.bytes],
-            ["time", took],
-        ],
-    )
-    console.next_step("the same command without --dry-run")

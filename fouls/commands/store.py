@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fouls.cache.summary import Summary
 
 StorePath = Annotated[Path, typer.Argument(help="The store's folder, such as cache/videomae.", metavar="STORE")]
+MOST_LINES = 200
+"""Failed rows that are printed."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -50,7 +52,7 @@ def _print_counts(store: Store, summary: Summary) -> None:
         [
             ["rows", f"{summary.rows:,} of {summary.videos:,} videos"],
             ["done", f"{summary.done:,}"],
-            ["failed", f"{summary.failed:,}"],
+            ["failed", f"{summary.failed:,}{_in_quarantine(summary)}"],
             ["to do", f"{summary.todo:,}"],
             *([["retired", f"{summary.retired:,}"]] if summary.retired else []),
             ["pools", ", ".join(f"{pool} {_shape(shape)}" for pool, shape in store.pools.items())],
@@ -63,6 +65,10 @@ def _print_counts(store: Store, summary: Summary) -> None:
             ["bottleneck", summary.bottleneck],
         ],
     )
+
+
+def _in_quarantine(summary: Summary) -> str:
+    return f" ({summary.quarantined:,} in quarantine)" if summary.quarantined else ""
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -82,34 +88,82 @@ def _flat(spec: dict[str, Any], prefix: str = "") -> list[list[str]]:
 def failures(
     path: StorePath,
     retry: Annotated[bool, typer.Option("--retry", help="Try them again: `extract --retry-failed`.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="CODES", help="Those with these classes of error alone; commas between them."),
+    ] = None,
+    include_quarantined: Annotated[
+        bool,
+        typer.Option("--include-quarantined", help="Retry also what keeps killing the decoder."),
+    ] = False,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write them all, as a Parquet table.", dir_okay=False)
+    ] = None,
     json_output: AsJson = False,
 ) -> None:
-    """The failed rows and why."""
-    from fouls.cache.store import open_store
-    from fouls.cache.summary import failures as find_failures
+    """The failed rows and why.
 
+    fouls failures cache/videomae --retry --only timeout
+    """
+    from fouls.cache.failures import failures as find_failures
+    from fouls.cache.failures import write_failures
+    from fouls.cache.quarantine import Retry
+    from fouls.cache.store import open_store
+    from fouls.commands.extract import parse_names
+
+    codes = Retry(only=parse_names(only)).only
     store = open_store(path)
     if retry:
-        _retry(store, json_output)
+        _retry(store, codes, include_quarantined=include_quarantined, json_output=json_output)
         return
-    failed = find_failures(store)
+    table = find_failures(store)
+    failed = [failure for failure in table.to_pylist() if not codes or failure["code"] in codes]
+    if parquet is not None:
+        write_failures(parquet, table.filter([not codes or code in codes for code in table["code"].to_pylist()]))
     if json_output:
         typer.echo(json.dumps(failed))
-        return
+    else:
+        _print_failures(path, failed)
+        if parquet is not None:
+            console.out.print(f"{len(failed):,} rows → {parquet}")
+
+
+def _print_failures(path: Path, failed: list[dict[str, Any]]) -> None:
     if not failed:
         console.out.print(f"{path}: no failed rows")
         return
     columns = ["row", "video_id", "code", "message", "decoder", "last_good_frame", "attempts"]
     columns = [column for column in columns if any(failure[column] is not None for failure in failed)]
-    console.table(f"{path}: failed rows", columns, [[failure[column] for column in columns] for failure in failed])
-    counts = Counter(failure["code"] for failure in failed)
-    console.table(None, ["class of error", "rows"], [[code, count] for code, count in counts.most_common()])
+    shown = failed[:MOST_LINES]
+    console.table(f"{path}: failed rows", columns, [[failure[column] for column in columns] for failure in shown])
+    if len(failed) > MOST_LINES:
+        console.out.print(f"… and {len(failed) - MOST_LINES:,} more; --json and --parquet have them all")
+    _print_classes(failed)
+    if any(failure["quarantined"] for failure in failed):
+        console.out.print("in quarantine: what keeps killing the decoder; a retry needs --include-quarantined for it")
     console.next_step(f"mend the files, build the manifest again, then fouls failures {path} --retry")
 
 
-def _retry(store: Store, json_output: bool) -> None:
-    from fouls.commands import extract
+def _print_classes(failed: list[dict[str, Any]]) -> None:
+    """Counts by class of error, and how many of each are in quarantine."""
+    counts = Counter(failure["code"] for failure in failed)
+    quarantined = Counter(failure["code"] for failure in failed if failure["quarantined"])
+    columns = ["class of error", "rows", *(["in quarantine"] if quarantined else [])]
+    rows: list[list[object]] = [
+        [code, count, *([quarantined[code]] if quarantined else [])] for code, count in counts.most_common()
+    ]
+    console.table(None, columns, rows)
+
+
+def _retry(store: Store, codes: tuple[str, ...], *, include_quarantined: bool, json_output: bool) -> None:
+    from fouls.commands.extracting import run
     from fouls.pipeline.options import ExtractOptions
 
-    options = ExtractOptions.from_dict(store.made_by["options"], store=store.path, retry_failed=True)
-    extract.run(options, json_output=json_output)
+    options = ExtractOptions.from_dict(
+        store.made_by["options"],
+        store=store.path,
+        retry_failed=True,
+        retry_only=codes,
+        include_quarantined=include_quarantined,
+    )
+    run([options], json_output=json_output)

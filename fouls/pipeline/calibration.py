@@ -50,8 +50,7 @@ def estimate(prepared: Prepared) -> Estimate:
     manifest, paths, store = prepared.manifest, absolute_paths(prepared.manifest), prepared.options.store
     works = [make_jobs(new, block_rows, manifest, paths, {})]
     if (store / "zarr.json").exists():
-        retry = prepared.options.retry_failed
-        works.append(find_work(open_store(store), manifest, paths, retry_failed=retry))
+        works.append(find_work(open_store(store), manifest, paths, retry=prepared.options.retry))
     jobs = [job for work in works for job in work.jobs]
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())

@@ -21,6 +21,7 @@ import torch
 
 from fouls.cache.blocks import BlockWriter, Features, block_span, empty_features, load_done
 from fouls.cache.ledger import BlockRecord, RowFailure, from_ranges, to_ranges
+from fouls.cache.quarantine import failed_again
 from fouls.cache.store import Store
 from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
@@ -58,16 +59,7 @@ class _BlockState:
 
     def fail(self, row: int, video_id: str, error: VideoError) -> None:
         """Note a row's failure; attempts count up."""
-        before = self.failures.get(row)
-        self.failures[row] = RowFailure(
-            row=row,
-            video_id=video_id,
-            code=error.code,
-            message=str(error),
-            decoder=error.decoder,
-            last_good_frame=error.last_good_frame,
-            attempts=1 + (before.attempts if before else 0),
-        )
+        self.failures[row] = failed_again(self.failures.get(row), row=row, video_id=video_id, error=error)
 
     def succeed(self, row: int, decoder: str) -> None:
         """Note a row as done."""

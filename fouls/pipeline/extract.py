@@ -14,6 +14,7 @@ import pyarrow as pa
 from fouls.cache.layout import choose_block_rows, create_group, resize_arrays
 from fouls.cache.ledger import BlockRecord
 from fouls.cache.lock import exclusive
+from fouls.cache.quarantine import Retry
 from fouls.cache.rows import ROW_SCHEMA, append_rows, read_rows
 from fouls.cache.spec import Spec
 from fouls.cache.store import Store, open_store
@@ -186,7 +187,7 @@ def extract(
         remove_partial_files(path)
         new_rows = _write_plan(prepared)
         store = open_store(path)
-        work = _find(prepared, store, retry_failed=prepared.options.retry_failed)
+        work = _find(prepared, store, retry=prepared.options.retry)
         on_start(work)
         with ExitStack() as stack:
             run = _runner(prepared, store, stack) if work.jobs else None
@@ -197,7 +198,7 @@ def extract(
                 jobs = {job.block: job for job in work.jobs}
                 for record in run(chains(work.jobs) if streams else [(job,) for job in work.jobs]):
                     on_block(record, jobs[record.block])
-                work = _find(prepared, store, retry_failed=False)
+                work = _find(prepared, store, retry=None)
         remove_partial_files(path)
     orphans = work.orphans if prepared.options.limit is None else 0
     return ExtractReport(new_rows=new_rows, orphans=orphans, summary=summarise(store))
@@ -222,8 +223,8 @@ def _write_plan(prepared: Prepared) -> int:
     return int(new.num_rows)
 
 
-def _find(prepared: Prepared, store: Store, *, retry_failed: bool) -> Work:
-    return find_work(store, prepared.manifest, absolute_paths(prepared.manifest), retry_failed=retry_failed)
+def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
+    return find_work(store, prepared.manifest, absolute_paths(prepared.manifest), retry=retry)
 
 
 def _runner(

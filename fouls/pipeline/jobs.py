@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fouls.cache.ledger import BlockRecord
+from fouls.cache.quarantine import Retry
 from fouls.cache.rows import read_rows
 from fouls.cache.store import FAILED, TO_DO, Store, row_status
 from fouls.errors import StoreError
@@ -92,19 +93,22 @@ class Work:
         return sum(job.num_rows for job in self.jobs)
 
 
-def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry_failed: bool) -> Work:
+def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry: Retry | None) -> Work:
     """The blocks that have rows to do.
 
     Args:
         store: planned, see ``plan.py``.
         manifest: where the videos are; rows of videos that it lacks are left alone and counted.
         paths: absolute path of every manifest row.
-        retry_failed: whether rows that failed are to be done again.
+        retry: which rows that failed are to be done again; ``None``: none.
     """
     rows, retired = read_rows(store.path)
     ledger = {record.block: record for record in store.ledger()}
     status = row_status(rows, retired, list(ledger.values()))
-    wanted = (status == TO_DO) | (retry_failed & (status == FAILED))
+    wanted = status == TO_DO
+    if retry is not None:
+        again = {failure.row for record in ledger.values() for failure in record.failures if retry.wants(failure)}
+        wanted |= (status == FAILED) & np.isin(rows["row"].to_numpy(), list(again))
     return make_jobs(rows.filter(pa.array(wanted)), store.block_rows, manifest, paths, ledger)
 
 

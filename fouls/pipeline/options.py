@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from fouls.cache.quarantine import Retry
 from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
 from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.augment_options import AugmentOptions
@@ -124,6 +125,10 @@ class ExtractOptions:
     limit: int | None = None
     """Only the manifest's first videos."""
     retry_failed: bool = False
+    retry_only: tuple[str, ...] = ()
+    """Classes of error that are retried; empty: all."""
+    include_quarantined: bool = False
+    """Retry also what has killed or hung the decoder too often."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "decode_workers", "decode_timeout_seconds", "block_rows", "limit"):
@@ -132,11 +137,21 @@ class ExtractOptions:
                 raise ConfigError(f"--{name.replace('_', '-').removesuffix('-seconds')} is {value}; it must be above 0")
         if not all(self.fallback):
             raise ConfigError(f"--fallback is {','.join(self.fallback)!r}; it must be names with commas between them")
+        if (self.retry_only or self.include_quarantined) and self.retry is None:
+            option = "--only" if self.retry_only else "--include-quarantined"
+            raise ConfigError(f"{option} says which failed rows are tried again: add --retry-failed")
 
     @property
     def store(self) -> Path:
         """The store's folder."""
         return self.out or Path("cache") / self.backbone.replace("/", "--").replace(":", "-")
+
+    @property
+    def retry(self) -> Retry | None:
+        """Which failed rows are tried again; ``None``: none."""
+        if not self.retry_failed:
+            return None
+        return Retry(only=self.retry_only, include_quarantined=self.include_quarantined)
 
     def to_dict(self) -> dict[str, Any]:
         """What stands beside the spec in the store, so that the extraction can be asked for again: JSON types."""
@@ -144,7 +159,15 @@ class ExtractOptions:
         return remembered | {"manifest": str(self.manifest)}
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any], *, store: Path, retry_failed: bool) -> Self:
+    def from_dict(
+        cls,
+        plain: Mapping[str, Any],
+        *,
+        store: Path,
+        retry_failed: bool,
+        retry_only: tuple[str, ...] = (),
+        include_quarantined: bool = False,
+    ) -> Self:
         """The extraction that filled a store, from what :meth:`to_dict` left in it."""
         sampling = dict(plain["sampling"])
         sampling["window"] = tuple(sampling["window"]) if sampling["window"] else None
@@ -159,6 +182,8 @@ class ExtractOptions:
             },
             out=store,
             retry_failed=retry_failed,
+            retry_only=retry_only,
+            include_quarantined=include_quarantined,
         )
 
 
