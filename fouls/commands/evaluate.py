@@ -49,6 +49,8 @@ def evaluate(
     warn_of_missing(result.coverage)
     if as_json:
         plain = {"run": str(run), "split": split, "samples": result.num_samples, "tasks": result.scores}
+        if result.keypoint_mae is not None:
+            plain["keypoint_mae"] = result.keypoint_mae
         plain |= {"challenges": result.challenges, "files": [str(file) for file in result.files]}
         typer.echo(json.dumps(plain, indent=2))
         return
@@ -57,6 +59,8 @@ def evaluate(
         print_scores({split: labelled})
         print_more_scores({split: labelled})
     print_challenges(result.challenges)
+    if result.keypoint_mae is not None:
+        console.out.print(f"keypoints: mean absolute error {100 * result.keypoint_mae:.2f} % of width and height")
     for task in sorted(set(result.scores) - set(labelled)):
         console.warn(f"task {task!r} has no labels in split {split!r}: predictions only")
     console.out.print(f"{result.num_samples:,} samples → {', '.join(file.name for file in result.files)}")

@@ -22,7 +22,11 @@ _OF_CLASSES: _Columns = (
     ("macro F1", ("macro_f1",)),
     ("top-5", ("top5_accuracy",)),
 )
-_OF_PROBABILITIES: _Columns = (("mAP", ("mean_average_precision",)), ("ECE", ("ece",)))
+_OF_PROBABILITIES: _Columns = (
+    ("mAP", ("mean_average_precision",)),
+    ("macro F1 with thresholds", ("macro_f1_with_thresholds",)),
+    ("ECE", ("ece",)),
+)
 _OF_SEGMENTS: _Columns = (
     ("edit", ("segments", "edit")),
     ("F1@10", ("segments", "f1@10")),

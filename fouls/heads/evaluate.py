@@ -33,6 +33,8 @@ class Evaluation:
     """Task → scores, see :func:`fouls.heads.report.score_all`."""
     challenges: dict[str, dict[str, float]]
     """Challenge → what it measures, see :mod:`fouls.heads.submissions`."""
+    keypoint_mae: float | None
+    """Mean absolute error of the regressed keypoints, as a share of width and height; ``None`` where there are none."""
     predictions: list[Predictions]
     coverage: Coverage
     files: list[Path]
@@ -65,19 +67,23 @@ def evaluate(
     options = dataclasses.replace(run.config.data_options(), augmented=average_passes)
     data = load_samples(stores, manifest, options, splits=[split], need_labels=False)
     predictions = run.predict_samples(data.samples, average_passes=average_passes)
-    scores = score_all(predictions)
+    scores = score_all(predictions, run.thresholds)
+    keypoint_mae = run.keypoint_error(data.samples)
     files = [run.path / f"predictions_{split}.parquet"]
     write_predictions(files[0], {split: predictions})
     files += write_pictures(run.path, split, predictions, scores)
     challenges = _write_challenges(run, split, predictions, files)
     files.append(run.path / f"metrics_{split}.json")
     metrics = {"split": split, "samples": len(data.samples), "tasks": scores, "challenges": challenges}
+    if keypoint_mae is not None:
+        metrics["keypoint_mae"] = keypoint_mae
     write_json(files[-1], metrics)
     return Evaluation(
         split=split,
         num_samples=len(data.samples),
         scores=scores,
         challenges=challenges,
+        keypoint_mae=keypoint_mae,
         predictions=predictions,
         coverage=data.coverage,
         files=files,

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from fouls.files import write_atomically
 from fouls.heads.figures import draw_class_f1, draw_confusion, draw_reliability
-from fouls.heads.metrics import Scores, segment_f1, segmentation_scores
+from fouls.heads.losses import MISSING
+from fouls.heads.metrics import Scores, apply_thresholds, search_thresholds, segment_f1, segmentation_scores
+from fouls.heads.metrics.classification import confusion_matrix, macro_f1
 from fouls.heads.predictions import Predictions, predictions_table
 from fouls.heads.sequences import label_sequences
 
@@ -18,18 +21,47 @@ SplitScores = dict[str, Scores]
 """Task → its scores in one split."""
 
 
-def score_all(predictions: Sequence[Predictions]) -> SplitScores:
+Thresholds = Mapping[str, Sequence[float]]
+"""Task → the probability from which each class counts."""
+
+
+def find_thresholds(predictions: Sequence[Predictions]) -> dict[str, list[float]]:
+    """The thresholds with the best F1 of each class, see :func:`fouls.heads.metrics.search_thresholds`.
+
+    Args:
+        predictions: of the split that they are searched on. Multi-label tasks, and those without labels, have none.
+    """
+    return {
+        prediction.task.name: search_thresholds(prediction.probabilities, prediction.labels).tolist()
+        for prediction in predictions
+        if not prediction.task.multi_label and (prediction.labels != MISSING).any()
+    }
+
+
+def score_all(predictions: Sequence[Predictions], thresholds: Thresholds | None = None) -> SplitScores:
     """The scores of every task, see :func:`fouls.heads.metrics.score`.
+
+    With thresholds a task also gets ``macro_f1_with_thresholds``: that of the most probable classes that reach them.
 
     A task with a label a frame also gets ``segments``: the number of ``videos``, what
     :func:`fouls.heads.metrics.segmentation_scores` gives, and ``f1_iou_30``, :func:`fouls.heads.metrics.segment_f1` at
     0.3 in percent. No class counts as background.
     """
-    return {prediction.task.name: _scores_of(prediction) for prediction in predictions}
+    return {prediction.task.name: _scores_of(prediction, thresholds or {}) for prediction in predictions}
 
 
-def _scores_of(predictions: Predictions) -> Scores:
+def _scores_of(predictions: Predictions, thresholds: Thresholds) -> Scores:
     scores = predictions.score()
+    if predictions.task.name in thresholds and scores["labelled"]:
+        known = predictions.labels != MISSING
+        chosen = apply_thresholds(predictions.probabilities[known], thresholds[predictions.task.name])
+        scores["macro_f1_with_thresholds"] = macro_f1(
+            confusion_matrix(
+                torch.from_numpy(chosen),
+                torch.from_numpy(predictions.labels[known]),
+                len(predictions.task.classes),
+            )
+        )
     if predictions.frames is not None and scores["labelled"]:
         truths, guesses = label_sequences(predictions)
         matched = segment_f1(truths, guesses, iou=0.3)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from fouls.errors import ConfigError, RunError
 from fouls.heads.features import side_by_side
 from fouls.heads.frames import PerFrame
 from fouls.heads.head import Head
+from fouls.heads.keypoint_error import keypoint_error
 from fouls.heads.labels import with_frames
 from fouls.heads.predictions import Predictions, predict, reduced
 from fouls.heads.run_config import RunConfig
@@ -34,6 +37,8 @@ class Run:
     config: RunConfig
     head: Head
     """With the trained weights, in evaluation mode: from a :class:`~fouls.heads.batch.Batch` to logits by task."""
+    thresholds: dict[str, list[float]] = field(default_factory=dict)
+    """Task → the probability from which each class counts, found on the split that was watched."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -75,6 +80,11 @@ class Run:
         samples = samples.to(next(self.head.parameters()).device)
         return predict(self.head, reduced(self.head, samples), self.tasks, average_passes=average_passes)
 
+    def keypoint_error(self, samples: Samples) -> float | None:
+        """See :func:`fouls.heads.keypoint_error.keypoint_error`."""
+        samples = samples.to(next(self.head.parameters()).device)
+        return keypoint_error(self.head, reduced(self.head, samples))
+
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
     return " and ".join(map(str, shapes))
@@ -104,12 +114,14 @@ def load_run(path: str | Path, device: torch.device | None = None) -> Run:
         raise RunError(f"the run at {path} was not finished: train it again with --name {path.name} --overwrite")
     try:
         config = RunConfig.from_json((path / CONFIG).read_bytes())
+        metrics: dict[str, Any] = json.loads((path / METRICS).read_bytes())
         head = config.build_head()
         head.load_state_dict(safetensors.torch.load_file(path / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"the run at {path} can't be read ({reason}): train it again") from error
-    return Run(path=path, config=config, head=head.eval().to(device or torch.device("cpu")))
+    head = head.eval().to(device or torch.device("cpu"))
+    return Run(path=path, config=config, head=head, thresholds=metrics.get("thresholds", {}))
 
 
 def _others(path: Path) -> str:

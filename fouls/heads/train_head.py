@@ -17,11 +17,12 @@ from fouls.heads.coverage import Coverage
 from fouls.heads.determinism import deterministic
 from fouls.heads.figures import draw_curves
 from fouls.heads.head import Head
+from fouls.heads.keypoint_error import keypoint_error
 from fouls.heads.options import write_options
 from fouls.heads.predictions import Predictions, predict, reduced
 from fouls.heads.prepare import Prepared
 from fouls.heads.registry import head_name
-from fouls.heads.report import SplitScores, score_all, write_confusions, write_predictions
+from fouls.heads.report import SplitScores, find_thresholds, score_all, write_confusions, write_predictions
 from fouls.heads.run import Run
 from fouls.heads.run_folder import (
     CONFIG,
@@ -101,14 +102,22 @@ def train_head(
         predictions = {config.train_split: predict(head, train, config.tasks)}
         if valid is not None:
             predictions[config.valid_split] = predict(head, valid, config.tasks)
-    metrics = _metrics(head, result, predictions, prepared.coverage)
+        watched = config.train_split if valid is None else config.valid_split
+        keypoints = {watched: keypoint_error(head, train if valid is None else valid)}
+    thresholds = {} if valid is None else find_thresholds(predictions[config.valid_split])
+    metrics = _metrics(head, result, predictions, prepared.coverage) | {
+        "splits": {split: score_all(of_split, thresholds) for split, of_split in predictions.items()},
+        "thresholds": thresholds,
+    }
+    if keypoints[watched] is not None:
+        metrics["keypoint_mae"] = keypoints
     _write(folder, head, result, predictions, metrics)
-    return Trained(run=Run(path=folder, config=config, head=head), fit=result, metrics=metrics)
+    run = Run(path=folder, config=config, head=head, thresholds=thresholds)
+    return Trained(run=run, fit=result, metrics=metrics)
 
 
 def _metrics(head: Head, result: Fit, predictions: BySplit, coverage: Coverage) -> dict[str, Any]:
     return {
-        "splits": {split: score_all(of_split) for split, of_split in predictions.items()},
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         "stopped_early": result.stopped_early,

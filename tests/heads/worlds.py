@@ -17,7 +17,8 @@ from fouls.cache.ledger import BlockRecord, RowFailure, to_ranges
 from fouls.cache.rows import ROW_SCHEMA, append_rows
 from fouls.cache.spec import PreprocessingSpec, SamplingSpec, Spec, WeightsSpec
 from fouls.cache.store import Store, open_store
-from fouls.manifests.schema import BASE_FIELDS, manifest_schema
+from fouls.manifests.keypoints import keypoints_array
+from fouls.manifests.schema import BASE_FIELDS, KEYPOINTS_COLUMN, manifest_schema
 from fouls.manifests.table import write_manifest
 
 BLOCK_ROWS = 8
@@ -47,6 +48,8 @@ class Video:
     labels: Mapping[str, int | None] = field(default_factory=dict)
     multi_labels: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
     frame_labels: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
+    keypoints: npt.NDArray[np.float32] | None = None
+    """(frames, K, 3)"""
     num_frames: int = 16
     content_hash: str | None = "h"
     extracted_hash: str | None = "h"
@@ -121,8 +124,9 @@ def make_manifest(
     *,
     frame_tasks: Sequence[str] = (),
     multi_label_tasks: Sequence[str] = (),
+    keypoints: Sequence[str] = (),
 ) -> pa.Table:
-    """The manifest of the videos."""
+    """The manifest of the videos; ``keypoints`` are their names."""
     count = len(videos)
     values: dict[str, Sequence[Any]] = dict.fromkeys((field.name for field in BASE_FIELDS), [None] * count)
     values |= {
@@ -142,9 +146,12 @@ def make_manifest(
             values[f"multi_label.{task}"] = [video.multi_labels.get(task) for video in videos]
         else:
             values[f"label.{task}"] = [video.labels.get(task) for video in videos]
-    return pa.Table.from_pydict(
-        values, schema=manifest_schema(tasks, root="/gone", frame_labels=frame_tasks, multi_labels=multi_label_tasks)
+    if keypoints:
+        values[KEYPOINTS_COLUMN] = keypoints_array([video.keypoints for video in videos], len(keypoints))
+    schema = manifest_schema(
+        tasks, root="/gone", frame_labels=frame_tasks, multi_labels=multi_label_tasks, keypoints=keypoints
     )
+    return pa.Table.from_pydict(values, schema=schema)
 
 
 def blobs(
