@@ -142,7 +142,7 @@ def test_the_files_of_ma52(tmp_path: Path) -> None:
             labels={"action": number % 52, "body": FINE_TO_COARSE[number % 52]} if split != "test" else {},
             clips=[Clip(features={"mean": rng.standard_normal(6)})],
         )
-        for split, count in (("train", 104), ("valid", 60), ("test", 7))
+        for split, count in (("train", 104), ("other", 60), ("test", 7))
         for number in range(count)
     ]
     run, store = train(tmp_path, videos, tasks)
@@ -153,10 +153,10 @@ def test_the_files_of_ma52(tmp_path: Path) -> None:
     assert [content[1].split(",")[0] for content in lines] == ["test0000.mp4"] * 2
     assert [len(content) for content in lines] == [8, 8]
     assert without_labels.challenges == {}
-    fine = evaluate(run, store, make_manifest(videos, tasks), split="valid")
+    fine = evaluate(run, store, make_manifest(videos, tasks), split="other")
     labels, classes = fine.predictions[0].labels, fine.predictions[0].classes
     assert fine.challenges["ma52"]["fine_macro_f1"] == pytest.approx(100 * f1_score(labels, classes, average="macro"))
-    assert json.loads((run.path / "metrics_valid.json").read_text())["challenges"] == fine.challenges
+    assert json.loads((run.path / "metrics_other.json").read_text())["challenges"] == fine.challenges
 
 
 def test_frames_are_scored_as_segments_too(tmp_path: Path) -> None:
