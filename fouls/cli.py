@@ -15,6 +15,7 @@ from fouls.commands.classify import classify
 from fouls.commands.evaluate import evaluate
 from fouls.commands.evaluate_mvfoul import evaluate_mvfoul
 from fouls.commands.extract import extract
+from fouls.commands.migrate import migrate
 from fouls.commands.predict import predict
 from fouls.commands.store import failures, status
 from fouls.commands.train_head import train_head
@@ -48,7 +49,7 @@ def _options(
 
 app.add_typer(manifest.app, name="manifest")
 for command in (
-    *(backbones, extract, status, failures, verify),
+    *(backbones, extract, status, failures, verify, migrate),
     *(train_head, evaluate, evaluate_mvfoul, predict, classify),
 ):
     app.command()(command)
