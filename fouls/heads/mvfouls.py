@@ -38,6 +38,7 @@ SpatialPooling = Literal["average", "max", "attention"]
 Temporal = Literal["none", "tconv", "lstm"]
 
 _DILATIONS = (1, 2, 3)
+_LEAST_GROUP = 4  # of two features a norm leaves only which is the larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class MvfoulsConfig(HeadConfig):
     num_layers: int = 2
     """Shared layers."""
     num_groups: int = 32
-    """Groups of GroupNorm; a divisor of ``hidden``."""
+    """Groups of GroupNorm; a divisor of ``hidden``, of 4 features at least."""
     dropout: float = 0.3
     """After every shared layer."""
 
@@ -77,9 +78,10 @@ class MvfoulsConfig(HeadConfig):
         check_range("hidden", self.hidden, 1, 65536)
         check_range("layers", self.num_layers, 1, 16)
         check_range("dropout", self.dropout, 0, 1, open_end=True)
-        if self.num_groups < 1 or self.hidden % self.num_groups or self.hidden == self.num_groups:
+        if self.num_groups < 1 or self.hidden % self.num_groups or self.hidden < _LEAST_GROUP * self.num_groups:
             raise ConfigError(
-                f"hidden is {self.hidden}; it must be a multiple of the {self.num_groups} norm groups, twice at least"
+                f"hidden is {self.hidden}; it must be a multiple of the {self.num_groups} norm groups, "
+                f"{_LEAST_GROUP} times at least"
             )
 
     def resolved(self, form: InputForm, tasks: Sequence[Task]) -> Self:
