@@ -184,6 +184,26 @@ def test_frame_labels_meet_their_steps(tmp_path: Path) -> None:
     assert (frame_labels[0] == -1).all()
 
 
+def test_the_form_tells_tokens_and_their_grid(tmp_path: Path) -> None:
+    clips = [Clip(features={"mean": np.zeros(3), "tokens": np.zeros((8, 4))}, clip=clip) for clip in range(2)]
+    videos = [Video(video_id="a", clips=clips, labels={"action": 0})]
+    manifest, dense = make_manifest(videos, TASKS), SamplingSpec(kind="dense", num_frames=16, frame_stride=1, hop=16)
+    known = make_store(tmp_path / "known", videos, sampling=dense, grids={"tokens": (2, 2, 2)})
+    unknown = make_store(tmp_path / "unknown", videos, sampling=dense)
+    tasks = tasks_to_train(manifest, ["action"])
+    for stores, pools, tokens, grid, steps in (
+        ([known], ("tokens",), True, (2, 2, 2), 16),
+        ([known], ("mean",), False, None, 2),
+        ([unknown], ("tokens",), True, None, 16),
+        ([unknown, known], ("mean", "tokens"), True, (2, 2, 2), 16),
+    ):
+        form = load_samples(stores, manifest, DataOptions(pools=pools, tasks=tasks), splits=["train"]).form
+        assert (form.tokens, form.grid, form.num_steps) == (tokens, grid, steps)
+    options = DataOptions(pools=("tokens",), tasks=tasks, pose="mouse")
+    with pytest.raises(ConfigError, match="--pose needs steps in time, but pool 'tokens' has steps in space"):
+        load_samples([known], manifest, options, splits=["train"])
+
+
 @pytest.mark.parametrize(
     ("shapes", "asked", "options", "chosen"),
     [
@@ -196,6 +216,8 @@ def test_frame_labels_meet_their_steps(tmp_path: Path) -> None:
         ({"mean": (4,), "temporal": (2, 4)}, "temporal", {}, "temporal"),
         ({"fc_norm": (4,), "other": (4,)}, None, {}, "has several pools: choose one with --pool: fc_norm, other"),
         ({"mean": (4,)}, "cls", {}, "pool 'cls' is not in"),
+        ({"tokens": (6, 4), "mean": (4,)}, None, {"preferred": ["tokens"], "tokens": True}, "tokens"),
+        ({"tokens": (6, 4), "temporal": (2, 4)}, None, {"preferred": ["tokens", "temporal"]}, "temporal"),
         ({"tokens": (6, 4), "mean": (4,)}, "tokens", {}, "pool 'tokens' has steps in space, .*readable: mean"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,16 @@ from torch import Tensor
 from fouls.heads.batch import Batch, InputForm
 from fouls.heads.grid_heads import SqueezeExcitation
 from fouls.heads.predictions import reduced
+from fouls.heads.prepare import prepare
 from fouls.heads.registry import make_head_config
+from fouls.heads.run import load_run
+from fouls.heads.run_options import RunOptions
 from fouls.heads.samples import samples_from_rows
 from fouls.heads.tasks import Task
+from fouls.heads.train_config import TrainConfig
+from fouls.heads.train_head import train_head
 from tests.heads.test_samples import rows_of
+from tests.heads.worlds import Clip, Video, make_manifest, make_store
 
 FINE = Task(name="action", classes=("a", "b", "c"))
 COARSE = Task(name="body", classes=("x", "y"))
@@ -100,6 +107,32 @@ def test_samples_are_reduced_once_and_stand_for_their_tokens(assisting: bool) ->
         if assisting:
             torch.testing.assert_close(indirect.extras.assisting, direct.extras.assisting)
             assert torch.equal(indirect.extras.assisting_mask, direct.extras.assisting_mask)
+
+
+@pytest.mark.parametrize("name", ["tsn", "attentive"])
+def test_a_run_on_tokens_answers_as_it_did_in_training(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = [
+        Video(
+            video_id=f"{number}",
+            split="train" if number < 12 else "valid",
+            labels={"action": number % 3, "body": number % 2},
+            clips=[Clip(features={"tokens": rng.standard_normal((12, 8))})],
+        )
+        for number in range(16)
+    ]
+    store = make_store(tmp_path / "store", videos, grids={"tokens": (3, 2, 2)})
+    manifest = make_manifest(videos, {"action": ["a", "b", "c"], "body": ["x", "y"]})
+    small = {"tsn": {"assisting_reduction": 2}, "attentive": {"num_heads": 2}}
+    options = RunOptions(head=make_head_config(name, small[name]), train=TrainConfig(epochs=2))
+    prepared = prepare(store, manifest, options, manifest_path="m")
+    assert prepared.config.form == InputForm(widths=(8,), num_steps=12, tokens=True, grid=(3, 2, 2))
+    trained = train_head(prepared, out=tmp_path / "runs", name="mine")
+    again = load_run(tmp_path / "runs" / "mine")
+    assert again.config == trained.run.config
+    predicted = again.predict(store["tokens"][:], store.rows())
+    for before, after in zip(trained.run.predict_samples(prepared.samples), predicted, strict=True):
+        np.testing.assert_array_equal(after.probabilities, before.probabilities)
 
 
 def test_squeeze_and_excitation_gates_its_input() -> None:

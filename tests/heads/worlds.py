@@ -69,12 +69,19 @@ def make_spec(pools: Sequence[str], *, sampling: SamplingSpec | None = None, see
     return Spec(**(fields | changes))
 
 
-def make_store(path: Path, videos: Sequence[Video], **spec: Any) -> Store:
+def make_store(
+    path: Path, videos: Sequence[Video], *, grids: Mapping[str, tuple[int, int, int]] | None = None, **spec: Any
+) -> Store:
     """Write the clips of all videos, in order."""
     rows = [(video, clip) for video in videos for clip in video.clips]
     shapes = {pool: np.shape(values) for pool, values in rows[0][1].features.items()}
     create_group(
-        path, spec=make_spec(list(shapes), **spec), shapes=shapes, block_rows=BLOCK_ROWS, made_by={"weights": None}
+        path,
+        spec=make_spec(list(shapes), **spec),
+        shapes=shapes,
+        block_rows=BLOCK_ROWS,
+        made_by={"weights": None},
+        grids=grids,
     )
     append_rows(path, _index(rows))
     resize_arrays(path, len(rows))
