@@ -47,6 +47,7 @@ def _threads(workers: int, threads_each: int) -> ThreadPoolExecutor:
     ready = threading.Barrier(workers + 1)
 
     def begin() -> None:
+        torch.get_num_threads()  # torch sets a thread to the number of all when it first asks, so let it ask now
         torch.set_num_threads(threads_each)
         ready.wait()
 
