@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from pathlib import Path
@@ -9,16 +10,33 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from fouls.heads import registry
 from fouls.heads.batch import Batch, InputForm
+from fouls.heads.head import HeadConfig
 from fouls.heads.run import load_run
 from fouls.heads.tasks import Task
 from tests.heads.worlds import blobs, write_world
 
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```", (Path(__file__).parents[2] / "docs" / "heads.md").read_text(), flags=re.M | re.S
-)
+PAGE = (Path(__file__).parents[2] / "docs" / "heads.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.M | re.S)
+
+
+def test_every_option_of_every_head_stands_in_the_table_with_its_default() -> None:
+    table = PAGE.split("| head | options |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`?\w.*?) \| (.*) \|$", table, flags=re.M)
+    shared = {field.name for field in dataclasses.fields(HeadConfig)}
+    written = {name: options for names, options in rows for name in re.findall(r"\w+", names)}
+    assert set(written) == {"all", *registry.HEADS}
+    for name, kind in {"all": HeadConfig, **registry.HEADS}.items():
+        defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+        own = {option: value for option, value in defaults.items() if name == "all" or option not in shared}
+        options = dict(re.findall(r"`(\w+)`(?: ([^,]+))?", written[name]))
+        assert set(options) == set(own)
+        for option, said in options.items():
+            if own[option] is not None:  # else the table says what it comes to
+                assert yaml.safe_load(said.split("\\|")[0]) == own[option], (name, option)
 
 
 def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
