@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from fouls.heads.losses import MISSING
 from fouls.heads.metrics.calibration import brier_score, reliability
@@ -102,13 +102,12 @@ def top_k_accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike, k: int) 
 
 def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Counts, (classes, classes) int64: a row a label, a column a prediction; from (N,) and (N,) class indices."""
-    return multiclass_confusion_matrix(predictions, labels, num_classes, validate_args=False)
+    pairs = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return pairs.reshape(num_classes, num_classes)
 
 
 def balanced_accuracy(confusion: Tensor) -> float:
     """Mean recall over the classes that occur among the labels, as scikit-learn's ``balanced_accuracy_score``.
-
-    ``torchmetrics``' own macro average also counts classes that are only predicted, with a recall of 0.
 
     Args:
         confusion: from :func:`confusion_matrix`, of one label at least.
