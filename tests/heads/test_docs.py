@@ -16,6 +16,7 @@ from fouls.heads import registry
 from fouls.heads.batch import Batch, InputForm
 from fouls.heads.head import HeadConfig
 from fouls.heads.run import load_run
+from fouls.heads.run_options import RunOptions
 from fouls.heads.tasks import Task
 from tests.heads.worlds import blobs, write_world
 
@@ -63,3 +64,12 @@ def test_the_head_that_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert clean.shape == (3, 2)
     dirty = Batch(x=x.masked_fill(~mask[..., None], torch.nan), mask=mask, view_kinds=kinds)
     torch.testing.assert_close(head(dirty).logits["a"], clean)
+
+
+def test_the_config_file() -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", Path("docs/heads.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    plain = yaml.safe_load(text)
+    assert plain.pop("features") == ["cache/videomae", "cache/mvit"]
+    options = RunOptions.from_dict(plain)
+    assert (options.train.lr, options.train.mixing.mixup_alpha) == (1e-3, 0.2)
+    assert options.loss.of_task("offence_severity").focal_gamma == 3
