@@ -14,6 +14,7 @@ from fouls.commands.backbones import backbones
 from fouls.commands.classify import classify
 from fouls.commands.evaluate import evaluate
 from fouls.commands.evaluate_mvfoul import evaluate_mvfoul
+from fouls.commands.export import export
 from fouls.commands.extract import extract
 from fouls.commands.migrate import migrate
 from fouls.commands.predict import predict
@@ -49,7 +50,7 @@ def _options(
 
 app.add_typer(manifest.app, name="manifest")
 for command in (
-    *(backbones, extract, status, failures, verify, migrate),
+    *(backbones, extract, status, failures, verify, export, migrate),
     *(train_head, evaluate, evaluate_mvfoul, predict, classify),
 ):
     app.command()(command)

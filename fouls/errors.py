@@ -35,6 +35,10 @@ class SpecMismatchError(StoreError):
     """The store was made with another spec. Names the differing fields and the command that would work."""
 
 
+class ExportError(FoulsError):
+    """Features that can't be handed on so: the format can't hold them, or the folder is not free."""
+
+
 class BackboneError(FoulsError):
     """A backbone, pool or size that does not exist."""
 

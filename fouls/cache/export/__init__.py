@@ -1,0 +1,1 @@
+"""Handing features on to other programs: one file a format."""
