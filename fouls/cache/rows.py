@@ -6,6 +6,7 @@ start at a block of their own, so that no later planning changes what a block ho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,9 @@ frames; ``segment_start``, ``segment_stop`` the manifest's segment it was planne
 ``plan_error`` says why a video could not be planned, as ``class: message``: it has one row, which can only fail."""
 
 
+_TELL_RETIRED = ("video_id", "augment")
+
+
 def append_rows(store: Path, rows: pa.Table) -> Path:
     """Add one planning's rows; on the disk when this returns."""
     sink = pa.BufferOutputStream()
@@ -49,8 +53,12 @@ def append_rows(store: Path, rows: pa.Table) -> Path:
     return write_index_file(store, sink.getvalue().to_pybytes())
 
 
-def read_rows(store: Path) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
-    """Read the whole row index.
+def read_rows(store: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+    """Read the row index.
+
+    Args:
+        store: the store's folder.
+        columns: those that are wanted; ``None``: all.
 
     Returns:
         The rows in ascending order of ``row``, and a mask of those that are retired: a later planning has the plain
@@ -60,20 +68,24 @@ def read_rows(store: Path) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
         DamagedStoreError: a file of the index is not what was written.
         StoreError: it has other columns.
     """
-    parts = []
-    for path, data in read_index_files(store):
-        try:
-            part = pq.read_table(pa.BufferReader(data))
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedStoreError(
-                f"{path} is damaged ({first_line(error)}): restore it, or extract into another --out"
-            ) from error
-        if part.schema.names != ROW_SCHEMA.names:
-            raise StoreError(f"{path} has the columns {part.schema.names}; expected {ROW_SCHEMA.names}")
-        parts.append(part.cast(ROW_SCHEMA))
+    names = ROW_SCHEMA.names if columns is None else columns
+    schema = pa.schema([field for field in ROW_SCHEMA if field.name in {*names, *_TELL_RETIRED}])
+    parts = [_read_part(path, data, schema) for path, data in read_index_files(store)]
     if not parts:
-        return ROW_SCHEMA.empty_table(), np.zeros(0, dtype=bool)
-    return pa.concat_tables(parts).combine_chunks(), _retired(parts)
+        return schema.empty_table().select(names), np.zeros(0, dtype=bool)
+    return pa.concat_tables(parts).select(names).combine_chunks(), _retired(parts)
+
+
+def _read_part(path: Path, data: bytes, schema: pa.Schema) -> pa.Table:
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.schema_arrow.names != ROW_SCHEMA.names:
+            raise StoreError(f"{path} has the columns {file.schema_arrow.names}; expected {ROW_SCHEMA.names}")
+        return file.read(schema.names).cast(schema)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedStoreError(
+            f"{path} is damaged ({first_line(error)}): restore it, or extract into another --out"
+        ) from error
 
 
 def _retired(parts: list[pa.Table]) -> npt.NDArray[np.bool_]:

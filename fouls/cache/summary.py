@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,24 +56,23 @@ class Summary:
 
 def summarise(store: Store) -> Summary:
     """Read what stands in the index and the ledger now."""
-    table, retired = read_rows(store.path)
+    table, retired = read_rows(store.path, ["row", "video_id", "augment"])
     ledger = store.ledger()
     status = row_status(table, retired, ledger)
     counts = dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True))
-    live = table.filter(pa.array(~retired))
     seconds = _total(record.seconds for record in ledger)
     worked = _union_seconds(ledger)
     recorded = sum(stop - start for record in ledger for start, stop in record.done)
     return Summary(
-        rows=live.num_rows,
+        rows=int((~retired).sum()),
         done=counts["done"],
         failed=counts["failed"],
         quarantined=_count_quarantined(table, retired, ledger),
         todo=counts["todo"],
         retired=counts["retired"],
-        videos=pc.count_distinct(live["video_id"]).as_py(),
+        videos=_count_videos(table, retired),
         blocks=len(ledger),
-        bytes=sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file()),
+        bytes=_bytes_below(store.path),
         decoders={name: int(count) for name, count in _total(_decoded(record) for record in ledger).items()},
         seconds=seconds,
         rows_per_second=recorded / worked if worked and recorded else None,
@@ -78,6 +80,29 @@ def summarise(store: Store) -> Summary:
         fingerprint=store.fingerprint,
         spec=store.spec.to_dict(),
     )
+
+
+def _count_videos(table: pa.Table, retired: npt.NDArray[np.bool_]) -> int:
+    """Videos with live rows. Each has plain rows in one live planning, and there they stand together."""
+    plain = pc.equal(table["augment"], 0)
+    names = table["video_id"].filter(plain if not retired.any() else pc.and_(plain, pa.array(~retired)))
+    names = names.combine_chunks()
+    changes = pc.not_equal(names.slice(1), names.slice(0, max(0, len(names) - 1)))
+    return (pc.sum(changes).as_py() or 0) + min(1, len(names))
+
+
+def _bytes_below(folder: Path) -> int:
+    """Of all files, however deep; a store of many rows has tens of thousands."""
+    total, waiting = 0, [os.fspath(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                    continue
+                with suppress(FileNotFoundError):  # somebody is filling the store, and it has just got its name
+                    total += entry.stat().st_size
+    return total
 
 
 def _count_quarantined(table: pa.Table, retired: npt.NDArray[np.bool_], ledger: Sequence[BlockRecord]) -> int:
