@@ -192,8 +192,12 @@ def test_frames_are_learned(tmp_path: Path) -> None:
             videos.append(Video(video_id=name, split=split, clips=[clip], num_frames=32, frame_labels={"do": labels}))
     tasks = {"do": ["rest", "walk", "lick"]}
     store, manifest = make_store(tmp_path / "store", videos), make_manifest(videos, tasks, frame_tasks=["do"])
-    for head in ("linear", "tcn"):
-        small = {"hidden": 32} if head == "tcn" else {}
+    smalls: dict[str, dict[str, Any]] = {
+        "linear": {},
+        "tcn": {"hidden": 32},
+        "ms_tcn": {"num_stages": 2, "num_layers": 3, "dropout": 0.1},
+    }
+    for head, small in smalls.items():
         options = RunOptions(head=make_head_config(head, small), train=TrainConfig(epochs=40, lr=1e-2))
         prepared = prepare(store, manifest, options, manifest_path="m")
         trained = train_head(prepared, out=tmp_path / "runs", name=head)
