@@ -263,8 +263,7 @@ def _one_each(option: str, values: Sequence[T] | None, backbones: Sequence[str])
         return [None] * len(backbones)
     if len(values) != len(backbones):
         raise ConfigError(
-            f"{option} is given {len(values)} times and --backbone {len(backbones)} times: give one for each, in the same "
-            "order"
+            f"{option} is given {len(values)} times, --backbone {len(backbones)} times: give one for each, in order"
         )
     return values
 

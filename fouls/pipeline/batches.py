@@ -61,8 +61,8 @@ def batches(
         submit: starts decoding in another process.
         cost: is added to.
     """
-    clip_shape = (spec.sampling.num_frames, spec.preprocessing.crop, spec.preprocessing.crop, 3)
-    waiting = sorted(_divide(videos, int(np.prod(clip_shape))), key=_first_row, reverse=True)
+    clip_shape = _clip_shape(spec)
+    waiting = sorted(_divide(videos, max_clips(clip_bytes(spec))), key=_first_row, reverse=True)
     running: list[tuple[VideoJob, Future[DecodedVideo]]] = []
     for first in range(rows.start, rows.stop, batch_size):
         batch_rows = range(first, min(first + batch_size, rows.stop))
@@ -113,8 +113,21 @@ def wait_for(future: Future[DecodedVideo], cost: DecodingCost, *, counts: bool =
     return decoded
 
 
-def _divide(videos: tuple[VideoJob, ...], clip_bytes: int) -> Iterator[VideoJob]:
-    most = max(1, MAX_JOB_BYTES // clip_bytes)
+def clip_bytes(spec: Spec) -> int:
+    """Of the pictures of one row."""
+    return int(np.prod(_clip_shape(spec)))
+
+
+def max_clips(clip_bytes: int) -> int:
+    """Rows that one decoding task may have."""
+    return max(1, MAX_JOB_BYTES // clip_bytes)
+
+
+def _clip_shape(spec: Spec) -> tuple[int, int, int, int]:
+    return spec.sampling.num_frames, spec.preprocessing.crop, spec.preprocessing.crop, 3
+
+
+def _divide(videos: tuple[VideoJob, ...], most: int) -> Iterator[VideoJob]:
     for video in videos:
         for first in range(0, len(video.clips), most):
             yield replace(video, clips=video.clips[first : first + most])

@@ -18,8 +18,9 @@ from fouls.manifests.table import absolute_paths
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.decoding import decode
 from fouls.pipeline.engine import EngineOptions
-from fouls.pipeline.extract import Prepared, plan
+from fouls.pipeline.extract import plan
 from fouls.pipeline.jobs import BlockJob, VideoJob, find_work, make_jobs
+from fouls.pipeline.prepare import Prepared
 from fouls.video.isolation import IsolatedPool
 
 TRIAL_VIDEOS = 3
@@ -44,8 +45,32 @@ class Estimate:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """What an extraction of one or several stores would do."""
+
+    stores: tuple[Estimate, ...]
+    """Each as if it were extracted alone."""
+    seconds: float | None
+    """For all of them at once; ``None`` when one has rows to do and there is nothing to try it on."""
+
+
+def estimate_all(prepared: Sequence[Prepared]) -> Estimates:
+    """What :func:`fouls.pipeline.extract.extract_all` would do, and how long it would take; writes nothing."""
+    tried = [_try(each) for each in prepared]
+    together = [(number.rows, trial) for number, trial in tried if number.rows]
+    seconds = None
+    if together and all(trial is not None for _, trial in together):
+        seconds = _seconds([(rows, trial) for rows, trial in together if trial is not None], prepared[0])
+    return Estimates(stores=tuple(number for number, _ in tried), seconds=seconds)
+
+
 def estimate(prepared: Prepared) -> Estimate:
     """What :func:`fouls.pipeline.extract.extract` would do, and how long it would take; writes nothing."""
+    return estimate_all([prepared]).stores[0]
+
+
+def _try(prepared: Prepared) -> tuple[Estimate, Calibration | None]:
     new, block_rows = plan(prepared)
     manifest, paths, store = prepared.manifest, absolute_paths(prepared.manifest), prepared.options.store
     works = [make_jobs(new, block_rows, manifest, paths, {})]
@@ -54,52 +79,58 @@ def estimate(prepared: Prepared) -> Estimate:
     jobs = [job for work in works for job in work.jobs]
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())
-    options = prepared.engine_options(block_rows)
-    trial = calibrate(prepared.backbone, jobs, options, prepared.spec)
-    placement = prepared.placement
-    return Estimate(
+    trial = calibrate(
+        prepared.backbone, jobs, prepared.engine_options, prepared.spec, batch_size=prepared.batch_size(block_rows)
+    )
+    found = Estimate(
         new_rows=new.num_rows,
         rows=num_rows,
         blocks=len(jobs),
         bytes=num_rows * row_values * np.dtype(prepared.spec.stored_dtype).itemsize,
-        seconds=None
-        if trial is None
-        else trial.estimate_seconds(num_rows, options=options, device=placement.device, engines=placement.engines),
+        seconds=None if trial is None else _seconds([(num_rows, trial)], prepared),
     )
+    return found, trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Seconds for one row, of one process working alone."""
 
-    decode_seconds: float
-    """Of one decoding process: reading and preprocessing."""
+    read_seconds: float
+    """Of one decoding process."""
+    preprocess_seconds: float
+    """Of one decoding process."""
     forward_seconds: float
 
-    def estimate_seconds(self, num_rows: int, *, options: EngineOptions, device: str, engines: int) -> float:
-        """Time for ``num_rows`` rows.
 
-        On a CPU decoding and the backbone share the cores; on a GPU the slower of the two decides.
-        """
-        if device.startswith("cuda"):
-            row_seconds = max(self.forward_seconds, self.decode_seconds / options.decode_workers) / engines
-        else:
-            row_seconds = self.forward_seconds + self.decode_seconds / (os.cpu_count() or 1)
-        return num_rows * row_seconds
+def _seconds(work: Sequence[tuple[int, Calibration]], prepared: Prepared) -> float:
+    """Time for the rows of some stores; what one of them has to read the others share.
+
+    On a CPU decoding and the backbones share the cores; on a GPU the slower of the two decides.
+    """
+    forward = sum(rows * trial.forward_seconds for rows, trial in work)
+    read = max(rows * trial.read_seconds for rows, trial in work)
+    decode = read + sum(rows * trial.preprocess_seconds for rows, trial in work)
+    placement = prepared.placement
+    if placement.device.startswith("cuda"):
+        return max(forward, decode / prepared.engine_options.decode_workers) / placement.engines
+    return forward + decode / (os.cpu_count() or 1)
 
 
-def calibrate(backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, spec: Spec) -> Calibration | None:
+def calibrate(
+    backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, spec: Spec, *, batch_size: int
+) -> Calibration | None:
     """Decode a few of the videos that are to be done, and push one batch through the backbone.
 
     Returns:
         ``None`` when not one of them could be decoded.
     """
     videos = [video for job in jobs for video in job.videos][:TRIAL_VIDEOS]
-    decode_seconds = _time_decoding(videos, options, spec)
-    if decode_seconds is None:
+    decoding = _time_decoding(videos, options, spec)
+    if decoding is None:
         return None
     streams = spec.sampling.kind == "stream"
-    size, batch_size = backbone.preprocessing.crop, 1 if streams else options.batch_size
+    size, batch_size = backbone.preprocessing.crop, 1 if streams else batch_size
     pictures = torch.zeros((batch_size, spec.sampling.num_frames, size, size, 3), dtype=torch.uint8)
     seconds = 0.0
     for _ in range(2):  # the first one warms up
@@ -108,17 +139,19 @@ def calibrate(backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptio
         for feature in (backbone.stream(x)[0] if streams else backbone.features(x)).values():
             feature.cpu()
         seconds = time.perf_counter() - started
-    return Calibration(decode_seconds=decode_seconds, forward_seconds=seconds / batch_size)
+    read, preprocess = decoding
+    return Calibration(read_seconds=read, preprocess_seconds=preprocess, forward_seconds=seconds / batch_size)
 
 
-def _time_decoding(videos: list[VideoJob], options: EngineOptions, spec: Spec) -> float | None:
-    seconds, rows = 0.0, 0
+def _time_decoding(videos: list[VideoJob], options: EngineOptions, spec: Spec) -> tuple[float, float] | None:
+    """Seconds of reading and of preprocessing for one row."""
+    read, preprocess, rows = 0.0, 0.0, 0
     with IsolatedPool(1, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]) as pool:
         for video in videos:
             try:
                 decoded = pool.submit(decode, video, spec, options.decoder).result()
             except VideoError:  # the run itself will record it
                 continue
-            seconds += decoded.read_seconds + decoded.preprocess_seconds
+            read, preprocess = read + decoded.read_seconds, preprocess + decoded.preprocess_seconds
             rows += len(video.clips)
-    return seconds / rows if rows else None
+    return (read / rows, preprocess / rows) if rows else None

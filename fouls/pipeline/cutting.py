@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ class Cutter:
         self.frames = _frames_of(clips)
         plain = _frames_of([clip for clip in clips if clip.key is None])
         self.pictures: dict[Cut, Pictures] = {}
-        self._places: dict[int, dict[Cut, int]] = defaultdict(dict)
+        self._places: dict[int, dict[Cut, int]] = {}
         size = spec.preprocessing.crop
         for clip in clips:
             if clip.cut in self.pictures:
@@ -54,11 +53,11 @@ class Cutter:
             values = np.empty((len(frames), size, size, 3), dtype=np.uint8)
             self.pictures[clip.cut] = Pictures(frames=frames, values=values)
             for place, number in enumerate(frames.tolist()):
-                self._places[number][clip.cut] = place
+                self._places.setdefault(number, {})[clip.cut] = place
 
     def cut(self, number: int, frame: Frame) -> None:
         """Fill in what a frame shows, wherever it is needed."""
-        spec, places = self._spec, self._places[number]
+        spec, places = self._spec, self._places.get(number, {})
         crops = [cut for cut in places if isinstance(cut, int)]
         if crops:
             cropped = resize_and_crop(frame[None], spec.preprocessing, crops, spec.sampling.num_crops)

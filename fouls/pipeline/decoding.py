@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +43,42 @@ def decode(job: VideoJob, spec: Spec, decoder: str) -> DecodedVideo:
         VideoError: no candidate can, or the file is not the one that was probed. With several candidates the
             message has what each of them said.
     """
+    return _decode([(job, spec)], decoder)[0]
+
+
+def decode_together(jobs: Sequence[tuple[VideoJob, Spec]], decoder: str) -> list[DecodedVideo]:
+    """Decode one video for several jobs, each frame once.
+
+    A candidate that opens the file and can't decode a frame ends it: the jobs are better tried one by one then, since
+    some may do with the frames that can be decoded.
+
+    Args:
+        jobs: of one file.
+        decoder: see ``fouls.video.decoders``.
+
+    Returns:
+        What :func:`decode` gives for each of the jobs; the seconds of reading are divided among them.
+
+    Raises:
+        VideoError: it can't, or the file is not the one that was probed.
+    """
+    return _decode(jobs, decoder, final={"decode_error"})
+
+
+def _decode(
+    jobs: Sequence[tuple[VideoJob, Spec]], decoder: str, final: Collection[str] = frozenset()
+) -> list[DecodedVideo]:
+    """By the first candidate that can; an error of a class in ``final`` ends the search."""
     torch.set_num_threads(1)  # the processes are the parallelism
-    check_unchanged(job.file)
+    file = jobs[0][0].file
+    check_unchanged(file)
     refusals: list[VideoError] = []
     for candidate in candidates(decoder):
         try:
-            return _decode_with(candidate, job, spec)
+            return _decode_with(candidate, file, jobs)
         except VideoError as error:
+            if error.code in final:
+                raise
             refusals.append(error)
     raise _combined(refusals)
 
@@ -75,21 +104,27 @@ def check_unchanged(file: VideoFile) -> None:
     raise VideoError("changed", f"{file.path} has changed since it was probed: build the manifest again")
 
 
-def _decode_with(decoder: str, job: VideoJob, spec: Spec) -> DecodedVideo:
-    cutter = Cutter(job.clips, spec)
-    preprocess_seconds = 0.0
+def _decode_with(decoder: str, file: VideoFile, jobs: Sequence[tuple[VideoJob, Spec]]) -> list[DecodedVideo]:
+    cutters = [Cutter(job.clips, spec) for job, spec in jobs]
+    frames = np.unique(np.concatenate([cutter.frames for cutter in cutters]))
+    cutting_seconds = [0.0] * len(cutters)
     started = time.perf_counter()
-    with open_video(job.file.path, decoder) as reader:
-        for number, frame in _numbered(reader, cutter.frames):
-            cutting = time.perf_counter()
-            cutter.cut(number, frame)
-            preprocess_seconds += time.perf_counter() - cutting
-    return DecodedVideo(
-        pictures=cutter.pictures,
-        decoder=decoder,
-        read_seconds=time.perf_counter() - started - preprocess_seconds,
-        preprocess_seconds=preprocess_seconds,
-    )
+    with open_video(file.path, decoder) as reader:
+        for number, frame in _numbered(reader, frames):
+            for place, cutter in enumerate(cutters):
+                cutting = time.perf_counter()
+                cutter.cut(number, frame)
+                cutting_seconds[place] += time.perf_counter() - cutting
+    read_seconds = time.perf_counter() - started - sum(cutting_seconds)
+    return [
+        DecodedVideo(
+            pictures=cutter.pictures,
+            decoder=decoder,
+            read_seconds=read_seconds / len(cutters),
+            preprocess_seconds=seconds,
+        )
+        for cutter, seconds in zip(cutters, cutting_seconds, strict=True)
+    ]
 
 
 def _numbered(reader: VideoReader, frames: npt.NDArray[np.int64]) -> Iterator[tuple[int, Frame]]:

@@ -1,46 +1,39 @@
-"""One block after the other through decode → preprocess → forward → pool → write → commit.
+"""Blocks through decode → preprocess → forward → pool → write → commit, on one device, for one store or several.
 
-An engine belongs to one process and one device. Several threads may run blocks on it: one waits for frames or writes
-while another is in the backbone, and that is how the stages overlap.
+An engine belongs to one process and one device. Several threads may run groups of blocks on it: one waits for frames
+or writes while another is in the backbone, and that is how the stages overlap.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import torch
-
-from fouls.cache.blocks import BlockWriter, Features, block_span, empty_features, load_done
-from fouls.cache.ledger import BlockRecord, RowFailure, from_ranges, to_ranges
-from fouls.cache.quarantine import failed_again
+from fouls.cache.ledger import BlockRecord
 from fouls.cache.store import Store
-from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.batches import Batch, DecodingCost, batches
+from fouls.pipeline.batches import Submit
 from fouls.pipeline.decoding import DecodedVideo, decode
+from fouls.pipeline.filling import Filler
+from fouls.pipeline.grouping import BlockGroup
 from fouls.pipeline.jobs import BlockJob, VideoJob
-from fouls.pipeline.streaming import Streams, stream_video
+from fouls.pipeline.sharing import SharedDecoding, divide_group
+from fouls.pipeline.streaming import Streams
 from fouls.video.isolation import IsolatedPool
 
-BLOCKS_IN_FLIGHT = 2
-"""Threads an engine: while one block is in the backbone, the next is being decoded and the last is being written."""
+GROUPS_IN_FLIGHT = 2
+"""Threads an engine: while one group's block is in the backbone, the next is being decoded, the last being written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How an engine works; nothing here changes what comes out, but for rounding."""
+    """How an engine works; nothing here changes what comes out."""
 
-    batch_size: int
-    """Clips in one forward pass."""
     decoder: str = "auto"
     decode_workers: int = 1
     """Decoding processes."""
@@ -48,37 +41,44 @@ class EngineOptions:
     """For one video in one block."""
 
 
-@dataclass
-class _BlockState:
-    """What stands of a block while it is being worked on."""
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A store that an engine fills."""
 
-    features: Features
-    done: set[int] = field(default_factory=set)
-    failures: dict[int, RowFailure] = field(default_factory=dict)
-    decoders: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    store: Store
+    backbone: Backbone
+    """On the engine's device."""
+    batch_size: int
+    """Clips in one forward pass; it changes what comes out by rounding."""
 
-    def fail(self, row: int, video_id: str, error: VideoError) -> None:
-        """Note a row's failure; attempts count up."""
-        self.failures[row] = failed_again(self.failures.get(row), row=row, video_id=video_id, error=error)
 
-    def succeed(self, row: int, decoder: str) -> None:
-        """Note a row as done."""
-        self.done.add(row)
-        self.failures.pop(row, None)
-        self.decoders[decoder].add(row)
+@dataclass(frozen=True, kw_only=True)
+class DoneBlock:
+    """A block that is committed."""
+
+    store: int
+    """Which of the engine's."""
+    record: BlockRecord
 
 
 class Engine:
-    """A backbone on one device, decoding processes, and a writer for one store."""
+    """Backbones on one device that fill a store each, and the decoding processes that they share.
 
-    def __init__(self, store: Store, backbone: Backbone, options: EngineOptions) -> None:
-        self.store = store
-        self.backbone = backbone
+    Args:
+        members: the stores.
+        options: see :class:`EngineOptions`.
+        pool: decoding processes; ``None``: as many as the options say.
+    """
+
+    def __init__(self, members: Sequence[Member], options: EngineOptions, pool: IsolatedPool | None = None) -> None:
         self.options = options
-        self._writer = BlockWriter(store)
-        self._backbone_is_free = threading.Lock()
         self._cancelled = threading.Event()
-        self._pool = IsolatedPool(
+        free = threading.Lock()
+        self._fillers = [
+            Filler(member.store, member.backbone, member.batch_size, free=free, cancelled=self._cancelled)
+            for member in members
+        ]
+        self._pool = pool or IsolatedPool(
             options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
         )
 
@@ -96,144 +96,44 @@ class Engine:
         self._cancelled.set()
         self._pool.close()
 
-    def run_chain(self, chain: Sequence[BlockJob]) -> list[BlockRecord]:
-        """Do the work of blocks that follow each other, in their order; see :meth:`run_block`."""
-        streams = Streams()
-        return [self.run_block(job, streams) for job in chain]
+    def run(self, group: BlockGroup) -> list[DoneBlock]:
+        """Do the work of a group; each block is committed as soon as it is done.
 
-    def run_block(self, job: BlockJob, streams: Streams) -> BlockRecord:
-        """Do one block's work and commit it.
-
-        Args:
-            job: what there is to do.
-            streams: what a stream net remembers of the block before.
-
-        Returns:
-            The record that now stands in the ledger.
+        A store's blocks are done one after another, those of several stores side by side, batch by batch: the store
+        that is behind in the videos goes on first, so that few decoded pictures wait.
 
         Raises:
             StoreError: a feature is not finite as stored.
             CancelledError: :meth:`cancel` was called.
         """
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        state, cost = _begin(self.store, job), DecodingCost()
-        if self.store.spec.sampling.kind == "stream":
-            forward_seconds = self._stream_videos(job, state, streams, cost)
-        else:
-            forward_seconds = self._encode_batches(job, state, cost)
-        for row, video_id, message in job.unplannable:
-            code, _, reason = message.partition(": ")
-            state.fail(row, video_id, VideoError(code, reason))
-        seconds = {"read": cost.read, "preprocess": cost.preprocess, "wait": cost.wait, "forward": forward_seconds}
-        record = BlockRecord(
-            block=job.block,
-            done=to_ranges(sorted(state.done)),
-            failures=tuple(failure for _, failure in sorted(state.failures.items())),
-            attempts=1 + (job.record.attempts if job.record else 0),
-            decoders={name: to_ranges(sorted(rows)) for name, rows in sorted(state.decoders.items())},
-            seconds={stage: round(value, 6) for stage, value in seconds.items()},
-            batch_size=self.options.batch_size,
-            device=str(self.backbone.device),
-            started_at=started_at,
-        )
-        return self._writer.commit(state.features, record)
-
-    def _encode_batches(self, job: BlockJob, state: _BlockState, cost: DecodingCost) -> float:
-        """Fill a block batch by batch.
-
-        Returns:
-            The seconds that the backbone took.
-        """
-        seconds = 0.0
-        first_row, stop_row = block_span(self.store, job.block)
-        for batch in batches(
-            job.videos,
-            rows=range(first_row, stop_row),
-            batch_size=self.options.batch_size,
-            spec=self.store.spec,
-            submit=self._submit,
-            cost=cost,
-        ):
-            self._check_cancelled()
-            if batch.decoders:
-                seconds += self._forward(batch, state.features, first_row)
-            for row, decoder in batch.decoders.items():
-                state.succeed(row, decoder)
-            for row, (video_id, error) in batch.failures.items():
-                state.fail(row, video_id, error)
-        return seconds
-
-    def _stream_videos(self, job: BlockJob, state: _BlockState, streams: Streams, cost: DecodingCost) -> float:
-        """Fill a block video by video, each gone through in time.
-
-        Returns:
-            The seconds that the backbone took.
-        """
-        seconds = 0.0
-        first_row, _ = block_span(self.store, job.block)
-        for video in job.videos:
-            rows = stream_video(
-                video,
-                backbone=self.backbone,
-                sampling=self.store.spec.sampling,
-                pools=list(self.store.pools),
-                submit=self._submit,
-                streams=streams,
-                free=self._backbone_is_free,
-                cost=cost,
-            )
-            left = [clip.row for clip in video.clips]
+        busy = [store for store, blocks in enumerate(group.blocks) if blocks]
+        submit, reached = self._decode, [0] * len(group.blocks)
+        if len(busy) > 1:
+            specs = [filler.store.spec for filler in self._fillers]
+            group, pieces = divide_group(group, specs)
+            shared = SharedDecoding(pieces, specs, self.options.decoder, self._pool)
+            submit, reached = shared.submit, shared.reached
+        lanes = {store: self._fill_blocks(store, group.blocks[store], partial(submit, store)) for store in busy}
+        done: list[DoneBlock] = []
+        while lanes:
+            behind = min(lanes, key=reached.__getitem__)
             try:
-                for row in rows:
-                    self._check_cancelled()
-                    seconds += row.forward_seconds
-                    for pool, target in state.features.items():
-                        with np.errstate(over="ignore"):
-                            target[row.row - first_row] = row.features[pool]
-                    state.succeed(row.row, row.decoder)
-                    left.remove(row.row)
-            except VideoError as error:
-                for lost in left:
-                    state.fail(lost, video.file.video_id, error)
-        return seconds
+                next(lanes[behind])
+            except StopIteration as ended:
+                done += ended.value
+                del lanes[behind]
+        return done
 
-    def _check_cancelled(self) -> None:
-        if self._cancelled.is_set():
-            raise CancelledError
+    def _fill_blocks(
+        self, store: int, blocks: Sequence[BlockJob], submit: Submit
+    ) -> Generator[None, None, list[DoneBlock]]:
+        """Do a store's blocks in their order, pausing after each batch."""
+        streams = Streams()
+        done = []
+        for job in blocks:
+            record = yield from self._fillers[store].fill(job, submit, streams)
+            done.append(DoneBlock(store=store, record=record))
+        return done
 
-    def _submit(self, video: VideoJob) -> Future[DecodedVideo]:
-        return self._pool.submit(decode, video, self.store.spec, self.options.decoder)
-
-    def _forward(self, batch: Batch, features: Features, first_row: int) -> float:
-        """Fill the features of a batch's rows.
-
-        Returns:
-            The seconds it took.
-        """
-        with self._backbone_is_free:
-            started = time.perf_counter()
-            encoded = self.backbone.features(
-                self.backbone.normalise(torch.from_numpy(batch.pictures)), list(self.store.pools)
-            )
-            values = {pool: feature.cpu().numpy() for pool, feature in encoded.items()}
-            seconds = time.perf_counter() - started
-        for row in batch.decoders:
-            for pool, target in features.items():
-                with np.errstate(over="ignore"):  # what leaves the range becomes infinite, and the writer refuses it
-                    target[row - first_row] = values[pool][row - batch.rows.start]
-        return seconds
-
-
-def _begin(store: Store, job: BlockJob) -> _BlockState:
-    """What the ledger says is done; where that is damaged nothing is, and its rows are to do again."""
-    record = job.record
-    if record is None:
-        return _BlockState(empty_features(store, job.block))
-    failures = {failure.row: failure for failure in record.failures}
-    kept = load_done(store, record)
-    if kept is None:
-        return _BlockState(empty_features(store, job.block), failures=failures)
-    state = _BlockState(kept, done=set(from_ranges(record.done)), failures=failures)
-    for decoder, ranges in record.decoders.items():
-        state.decoders[decoder].update(from_ranges(ranges))
-    return state
+    def _decode(self, store: int, video: VideoJob) -> Future[DecodedVideo]:
+        return self._pool.submit(decode, video, self._fillers[store].store.spec, self.options.decoder)

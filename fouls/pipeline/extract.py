@@ -1,11 +1,11 @@
-"""An extraction from beginning to end: resolve → plan → blocks → run, and what came of it."""
+"""An extraction from beginning to end: plan → blocks → run, and what came of it."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,63 +16,22 @@ from fouls.cache.ledger import BlockRecord
 from fouls.cache.lock import exclusive
 from fouls.cache.quarantine import Retry
 from fouls.cache.rows import ROW_SCHEMA, append_rows, read_rows
-from fouls.cache.spec import Spec
 from fouls.cache.store import Store, open_store
 from fouls.cache.summary import Summary, summarise
-from fouls.errors import SpecMismatchError, StoreError
+from fouls.errors import StoreError
 from fouls.files import remove_partial_files
-from fouls.manifests.table import absolute_paths, read_manifest
-from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.devices import (
-    Placement,
-    default_batch_size,
-    default_decode_workers,
-    place,
-)
-from fouls.pipeline.engine import EngineOptions
+from fouls.manifests.table import absolute_paths
+from fouls.pipeline.engine import DoneBlock
 from fouls.pipeline.executors.local import run_here
-from fouls.pipeline.executors.recipe import BackboneRecipe, EngineRecipe
-from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
+from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
+from fouls.pipeline.grouping import BlockGroup, chain_blocks, group_blocks
 from fouls.pipeline.jobs import BlockJob, Work, find_work
-from fouls.pipeline.options import ExtractOptions, resolve_spec
+from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.plan import known_videos, numbered, plan_rows
-from fouls.pipeline.streaming import chains
-from fouls.video.decoders import candidates
+from fouls.pipeline.prepare import Prepared
 
 MAX_PASSES = 3
 """A pass may find that a block it wanted to add to is damaged; the next one does that block's other rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An extraction whose backbone is loaded and whose manifest is read; nothing is written yet."""
-
-    options: ExtractOptions
-    """As they were given; after a fallback with the backbone that is used."""
-    placement: Placement
-    recipe: BackboneRecipe
-    backbone: Backbone
-    spec: Spec
-    manifest: pa.Table
-    """The videos that this extraction is about."""
-    manifest_videos: int
-    """Videos of the whole manifest, whatever the limit."""
-
-    @property
-    def pool_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Pool → shape of a row."""
-        return {pool: self.backbone.pools[pool] for pool in self.spec.pools}
-
-    def engine_options(self, block_rows: int) -> EngineOptions:
-        """How the engines work, for blocks of that many rows."""
-        device = self.placement.device
-        batch_size = self.options.batch_size or default_batch_size(device)
-        return EngineOptions(
-            batch_size=min(batch_size, block_rows),
-            decoder=self.options.decoder,
-            decode_workers=self.options.decode_workers or default_decode_workers(device, self.placement.engines),
-            decode_timeout_seconds=self.options.decode_timeout_seconds,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,60 +43,6 @@ class ExtractReport:
     orphans: int
     """Rows left to do whose video no manifest names any more."""
     summary: Summary
-
-
-def prepare(options: ExtractOptions, *, on_fallback: Callable[[FailedAttempt], None] = warn) -> Prepared:
-    """Read the manifest, choose devices, load the backbone, resolve the spec; refuse what can't work.
-
-    Args:
-        options: what is asked for.
-        on_fallback: called for each backbone whose weights can't be had, before the next is tried.
-
-    Raises:
-        FoulsError: anything that the user can mend, see ``fouls/errors.py``.
-    """
-    candidates(options.decoder)
-    whole = read_manifest(options.manifest)
-    placement = place(options.executor)
-    chosen = choose_backbone(options, placement, on_fallback)
-    options = chosen.options
-    spec = resolve_spec(options, chosen.backbone)
-    if (options.store / "zarr.json").exists():
-        check_same_spec(open_store(options.store), spec)
-    return Prepared(
-        options=options,
-        placement=placement,
-        recipe=chosen.recipe,
-        backbone=chosen.backbone,
-        spec=spec,
-        manifest=whole if options.limit is None else whole.slice(0, options.limit),
-        manifest_videos=whole.num_rows,
-    )
-
-
-def check_same_spec(store: Store, spec: Spec) -> None:
-    """Refuse to add to a store that was made with another spec.
-
-    Raises:
-        SpecMismatchError: with the differing fields, and what would work.
-    """
-    if store.fingerprint == spec.fingerprint:
-        return
-    differing = "; ".join(
-        f"{name} is {there!r} there, {here!r} here" for name, (there, here) in store.spec.differences(spec).items()
-    )
-    free = store.path.with_name(f"{store.path.name}-{spec.fingerprint[:6]}")
-    raise SpecMismatchError(
-        f"{store.path} holds features of another spec ({differing}): add --out {free} to keep both, "
-        f"or {_what_would_fit(store, spec)}"
-    )
-
-
-def _what_would_fit(store: Store, spec: Spec) -> str:
-    there, here = store.spec.augmentation, spec.augmentation
-    if replace(store.spec, augmentation=here) != spec or (there is None) == (here is None):
-        return "give the options that the store was made with"
-    return "leave --augment out" if there is None else "give the --augment options that the store was made with"
 
 
 def plan(prepared: Prepared) -> tuple[pa.Table, int]:
@@ -174,7 +79,7 @@ def extract(
     """Plan what is new, do what is not done, and say what stands on the disk afterwards.
 
     Args:
-        prepared: see :func:`prepare`.
+        prepared: see :func:`fouls.pipeline.prepare.prepare`.
         on_start: called once with what there is to do.
         on_block: called after each commit.
 
@@ -182,26 +87,67 @@ def extract(
         StoreError: somebody else is filling the store.
         ExecutorError: workers keep dying.
     """
-    path = prepared.options.store
-    with exclusive(path):
-        remove_partial_files(path)
-        new_rows = _write_plan(prepared)
-        store = open_store(path)
-        work = _find(prepared, store, retry=prepared.options.retry)
-        on_start(work)
-        with ExitStack() as stack:
-            run = _runner(prepared, store, stack) if work.jobs else None
-            streams = prepared.spec.sampling.kind == "stream"
-            for _ in range(MAX_PASSES):
-                if run is None or not work.jobs:
-                    break
-                jobs = {job.block: job for job in work.jobs}
-                for record in run(chains(work.jobs) if streams else [(job,) for job in work.jobs]):
-                    on_block(record, jobs[record.block])
-                work = _find(prepared, store, retry=None)
-        remove_partial_files(path)
-    orphans = work.orphans if prepared.options.limit is None else 0
-    return ExtractReport(new_rows=new_rows, orphans=orphans, summary=summarise(store))
+    return extract_all([prepared], on_start=on_start, on_block=on_block)[0]
+
+
+def extract_all(
+    prepared: Sequence[Prepared],
+    *,
+    on_start: Callable[[Work], None] = lambda work: None,
+    on_block: Callable[[BlockRecord, BlockJob], None] = lambda record, job: None,
+) -> list[ExtractReport]:
+    """:func:`extract` for several backbones at once: a video is decoded once for all stores that lack its rows.
+
+    Args:
+        prepared: see :func:`fouls.pipeline.prepare.prepare_all`.
+        on_start: called once with what there is to do in all stores.
+        on_block: called after each commit in one of them.
+
+    Raises:
+        StoreError: somebody else is filling one of the stores.
+        ExecutorError: workers keep dying.
+    """
+    with ExitStack() as locks:
+        for each in prepared:
+            locks.enter_context(exclusive(each.options.store))
+            remove_partial_files(each.options.store)
+        new_rows = [_write_plan(each) for each in prepared]
+        stores = [open_store(each.options.store) for each in prepared]
+        works = [_find(each, store, retry=each.options.retry) for each, store in zip(prepared, stores, strict=True)]
+        on_start(Work(jobs=tuple(job for work in works for job in work.jobs), orphans=sum(w.orphans for w in works)))
+        works = _do(prepared, stores, works, on_block)
+        for each in prepared:
+            remove_partial_files(each.options.store)
+    return [
+        ExtractReport(new_rows=new, orphans=work.orphans if each.options.limit is None else 0, summary=summarise(store))
+        for each, new, work, store in zip(prepared, new_rows, works, stores, strict=True)
+    ]
+
+
+def _do(
+    prepared: Sequence[Prepared],
+    stores: Sequence[Store],
+    works: list[Work],
+    on_block: Callable[[BlockRecord, BlockJob], None],
+) -> list[Work]:
+    """Do the work of all stores; what is left of it."""
+    with ExitStack() as stack:
+        run = _runner(prepared, stores, stack) if any(work.jobs for work in works) else None
+        for _ in range(MAX_PASSES):
+            if run is None or not any(work.jobs for work in works):
+                break
+            jobs = {(store, job.block): job for store, work in enumerate(works) for job in work.jobs}
+            for done in run(_groups(prepared, works)):
+                on_block(done.record, jobs[done.store, done.record.block])
+            works = [_find(each, store, retry=None) for each, store in zip(prepared, stores, strict=True)]
+    return works
+
+
+def _groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> list[BlockGroup]:
+    if prepared[0].spec.sampling.kind == "stream":
+        return chain_blocks(works[0].jobs)
+    videos = prepared[0].manifest["video_id"].to_pylist() if len(works) > 1 else []
+    return group_blocks([work.jobs for work in works], {video: place for place, video in enumerate(videos)})
 
 
 def _write_plan(prepared: Prepared) -> int:
@@ -228,21 +174,23 @@ def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
 
 
 def _runner(
-    prepared: Prepared, store: Store, stack: ExitStack
-) -> Callable[[Sequence[Sequence[BlockJob]]], Iterator[BlockRecord]]:
-    recipe = EngineRecipe(
-        store=str(store.path.resolve()),
-        backbone=prepared.recipe,
-        options=prepared.engine_options(store.block_rows),
+    prepared: Sequence[Prepared], stores: Sequence[Store], stack: ExitStack
+) -> Callable[[Sequence[BlockGroup]], Iterator[DoneBlock]]:
+    members = tuple(
+        MemberRecipe(
+            store=str(store.path.resolve()), backbone=each.recipe, batch_size=each.batch_size(store.block_rows)
+        )
+        for each, store in zip(prepared, stores, strict=True)
     )
-    placement = prepared.placement
+    recipe = EngineRecipe(members=members, options=prepared[0].engine_options)
+    placement = prepared[0].placement
     if not placement.on_cluster:
-        engine = stack.enter_context(recipe.build(prepared.backbone))
-        return lambda work: run_here(engine, work)
+        engine = stack.enter_context(recipe.build([each.backbone for each in prepared]))
+        return lambda groups: run_here(engine, groups)
     from fouls.pipeline.executors.cluster import run_on_cluster, start_cluster
 
     address = placement.scheduler or stack.enter_context(start_cluster(workers=placement.workers, gpus=placement.gpus))
-    return lambda work: run_on_cluster(address, recipe, work)
+    return lambda groups: run_on_cluster(address, recipe, groups)
 
 
 def made_by(options: ExtractOptions) -> dict[str, Any]:

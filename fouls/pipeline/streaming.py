@@ -1,7 +1,7 @@
 """Stream nets: a video goes through the net piece by piece, and what the net remembers goes along.
 
 A row is what the net says after one more sub-clip. Its features depend on all frames before, so the sub-clips of a
-video are done in their order: within a block, and from one block of a chain to the next. Where a block is done without
+video are done in their order: within a block, and from one block of a group to the next. Where a block is done without
 the one before it (after a crash), the video is gone through again from its beginning.
 """
 
@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from fouls.cache.spec import SamplingSpec
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.batches import DecodingCost, Submit, wait_for
 from fouls.pipeline.decoding import DecodedVideo
-from fouls.pipeline.jobs import BlockJob, ClipJob, VideoJob
+from fouls.pipeline.jobs import ClipJob, VideoJob
 
 FRAMES_A_PIECE = 64
 """Frames that one decoding task hands over; the next piece is decoded meanwhile."""
@@ -31,7 +30,7 @@ FRAMES_A_PIECE = 64
 
 @dataclass
 class Streams:
-    """What the net remembers of the videos that a chain of blocks has begun."""
+    """What the net remembers of the videos that the blocks of a group have begun."""
 
     carried: dict[str, tuple[int, Any]] = field(default_factory=dict)
     """video_id → the first frame that the net has not seen, and its state."""
@@ -47,18 +46,6 @@ class StreamedRow:
     """Pool → a row's feature."""
     forward_seconds: float
     """Of the sub-clips since the row before, those included that were only gone through again."""
-
-
-def chains(jobs: Sequence[BlockJob]) -> list[tuple[BlockJob, ...]]:
-    """Blocks that follow each other and share a video, together: they have to be done in their order."""
-    found: list[list[BlockJob]] = [[job] for job in jobs[:1]]
-    for before, job in pairwise(jobs):
-        shared = before.videos and job.videos and before.videos[-1].file == job.videos[0].file
-        if shared:
-            found[-1].append(job)
-        else:
-            found.append([job])
-    return [tuple(chain) for chain in found]
 
 
 def stream_video(

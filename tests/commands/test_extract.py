@@ -1,15 +1,17 @@
-"""``fouls extract`` as it is typed: the options of augmented passes."""
+"""``fouls extract`` as it is typed: the options of augmented passes, and of several backbones."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from fouls.commands.extract import extract
-from fouls.errors import ConfigError
+from fouls.errors import ConfigError, WeightsUnavailableError
+from tests.pipeline.backbones.checkpoints import tiny_checkpoint
 from tests.pipeline.conftest import NUM_VIDEOS, Project, many_videos, project, tiny_weights
 
 __all__ = ["many_videos", "project", "tiny_weights"]
@@ -56,3 +58,51 @@ def test_options_of_augmented_passes_that_make_no_sense(options: str, message: s
     result = run(f"--backbone videomae {options}")
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
+
+
+def test_two_backbones_at_once(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    other = tiny_checkpoint(tmp_path / "other", num_frames=16, image_size=32)
+    base = f"--backbone videomae_small --backbone videomae --weights {other} --weights {project.weights} --device cpu"
+    tried = json.loads(run(f"{base} --dry-run --json").stdout)
+    assert [(store["store"], store["rows"]) for store in tried["stores"]] == [
+        ("cache/videomae_small", NUM_VIDEOS),
+        ("cache/videomae", NUM_VIDEOS),
+    ]
+    assert tried["seconds"] > 0
+    in_words = run(f"{base} --dry-run").stdout
+    assert "all at once, each video decoded once: 0:00:0" in in_words
+    done = run(base)
+    assert done.exit_code == 0, done.output
+    assert f"cache/videomae_small: {NUM_VIDEOS} of {NUM_VIDEOS} rows done" in done.stdout
+    assert f"cache/videomae: {NUM_VIDEOS} of {NUM_VIDEOS} rows done" in done.stdout
+    assert "next: fouls train-head --features cache/videomae_small --features cache/videomae" in done.stdout
+    again = json.loads(run(f"{base} --out cache/videomae_small --out cache/more --json").stdout)
+    assert [(store["store"], store["new_rows"], store["done"]) for store in again["stores"]] == [
+        ("cache/videomae_small", 0, NUM_VIDEOS),
+        ("cache/more", NUM_VIDEOS, NUM_VIDEOS),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--weights random:0", "--weights is given 1 times, --backbone 2 times: give one for each, in order"),
+        ("--out a --out b --out c", "--out is given 3 times, --backbone 2 times"),
+        ("--fallback dinov2_b", "--fallback belongs to one backbone"),
+        ("--out a --out a", "a can't hold both videomae and mvit: give each a store with --out"),
+    ],
+)
+def test_options_of_several_backbones_that_make_no_sense(options: str, message: str) -> None:
+    result = run(f"--backbone videomae --backbone mvit {options}")
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+
+
+def test_default_weights_beside_others(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no default says so, as if nothing had been given."""
+    monkeypatch.chdir(project.path)
+    weights = f"--weights {project.weights} --weights default"
+    result = run(f"--backbone videomae --backbone mvit_v2_b {weights}")
+    assert isinstance(result.exception, WeightsUnavailableError)
+    assert "no weights of mvit_v2_b to download" in str(result.exception)

@@ -12,8 +12,9 @@ import pytest
 from fouls.cache.store import Store, open_store
 from fouls.manifests.build import build_manifest, list_videos
 from fouls.manifests.builders.listing import BuildOptions
-from fouls.pipeline.extract import ExtractReport, extract, prepare
+from fouls.pipeline.extract import ExtractReport, extract
 from fouls.pipeline.options import ExecutorOptions, ExtractOptions
+from fouls.pipeline.prepare import prepare
 from tests.media import frame_numbered_video
 
 from .backbones.checkpoints import tiny_checkpoint

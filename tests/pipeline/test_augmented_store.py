@@ -16,8 +16,9 @@ from fouls.cache.verify import verify
 from fouls.errors import SpecMismatchError
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.augmentation import ClipKey, random_view
-from fouls.pipeline.extract import ExtractReport, plan, prepare
+from fouls.pipeline.extract import ExtractReport, plan
 from fouls.pipeline.options import ExtractOptions
+from fouls.pipeline.prepare import prepare
 from fouls.video.decoders import open_video
 from tests.cache.conftest import tree
 from tests.media import frame_numbered_video

@@ -14,10 +14,11 @@ import torchvision.transforms.v2.functional as F
 from torchvision.transforms import InterpolationMode
 
 from fouls.cache.spec import AugmentationSpec, PreprocessingSpec, SamplingSpec, Spec
+from fouls.errors import VideoError
 from fouls.pipeline.augmentation import ClipKey, random_view
-from fouls.pipeline.decoding import decode
+from fouls.pipeline.decoding import decode, decode_together
 from fouls.pipeline.jobs import ClipJob, VideoFile, VideoJob
-from fouls.video.decoders import open_video
+from fouls.video.decoders import candidates, open_video
 from tests.cache.conftest import make_spec
 from tests.media import frame_numbered_video
 
@@ -123,3 +124,42 @@ def test_crops_of_plain_clips_hold_each_frame_once(video: Path) -> None:
     assert decoded.clip(clips[0]).shape == (3, SIZE, SIZE, 3)
     resized = F.resize(frames_of(video, [0, 5, 10]), [48, 72], antialias=True)
     np.testing.assert_array_equal(decoded.clip(clips[0]), resized[:, :, 4:44, :40].permute(0, 2, 3, 1).numpy())
+
+
+def test_two_backbones_get_from_one_decode_what_each_gets_alone(video: Path) -> None:
+    one, other = make(), make("bicubic")
+    jobs = [
+        (job(video, clip(0, [2, 9, 20]), clip(1, [1, 2, 3], augment=1)), one),
+        (job(video, clip(0, [3, 9, 25])), other),
+    ]
+    together = decode_together(jobs, "auto")
+    for (wanted, spec), decoded in zip(jobs, together, strict=True):
+        alone = decode(wanted, spec, "auto")
+        assert decoded.decoder == alone.decoder
+        assert decoded.pictures.keys() == alone.pictures.keys()
+        for each in wanted.clips:
+            np.testing.assert_array_equal(decoded.clip(each), alone.clip(each))
+    assert together[0].read_seconds == together[1].read_seconds
+
+
+def test_a_file_that_a_decoder_refuses_is_still_decoded_together(tmp_path: Path) -> None:
+    """decord is not trusted with transport streams, whatever the frames."""
+    video = frame_numbered_video(tmp_path / "v.ts", 30)
+    spec = make()
+    jobs = [(job(video, clip(0, [2, 9, 20])), spec), (job(video, clip(0, [3, 9, 25])), spec)]
+    assert [decoded.decoder for decoded in decode_together(jobs, "auto")] == ["pyav", "pyav"]
+
+
+def test_a_frame_that_cannot_be_decoded_ends_the_common_try(tmp_path: Path) -> None:
+    video = frame_numbered_video(tmp_path / "v.mp4", 30)
+    data = bytearray(video.read_bytes())
+    start, stop = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[start:stop] = bytes(stop - start)
+    video.write_bytes(data)
+    jobs = [(job(video, clip(0, [2, 9, 20])), make()), (job(video, clip(0, [3, 9, 25])), make())]
+    with pytest.raises(VideoError) as first:
+        decode_together(jobs, "auto")
+    assert first.value.decoder == candidates("auto")[0]
+    with pytest.raises(VideoError) as last:
+        decode(*jobs[0], "auto")
+    assert last.value.decoder == "pyav"

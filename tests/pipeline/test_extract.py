@@ -11,8 +11,8 @@ from transformers import VideoMAEImageProcessor, VideoMAEModel
 
 from fouls.cache.store import Store
 from fouls.errors import SpecMismatchError, StoreError
-from fouls.pipeline.extract import prepare
 from fouls.pipeline.options import SamplingOptions
+from fouls.pipeline.prepare import prepare
 from fouls.video.decoders import open_video
 from tests.cache.conftest import tree
 from tests.media import frame_numbered_video

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from fouls.errors import BackboneError, ConfigError, WeightsError, WeightsUnavailableError
-from fouls.pipeline.extract import extract, prepare
+from fouls.pipeline.extract import extract
 from fouls.pipeline.fallback import FailedAttempt
 from fouls.pipeline.options import ExecutorOptions, ExtractOptions
+from fouls.pipeline.prepare import prepare
 from tests.pipeline.backbones.hub_cache import cache, put
 from tests.pipeline.conftest import NUM_VIDEOS, Project
 

@@ -10,9 +10,9 @@ import torch
 
 from fouls.errors import BackboneError, ConfigError
 from fouls.pipeline.backbones.loading import load_backbone
-from fouls.pipeline.extract import prepare
 from fouls.pipeline.loose import extract_loose
 from fouls.pipeline.options import ExecutorOptions, SamplingOptions
+from fouls.pipeline.prepare import prepare
 from fouls.pipeline.sampling import stream
 from fouls.video.decoders import open_video
 

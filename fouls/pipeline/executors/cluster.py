@@ -14,15 +14,14 @@ import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
-from fouls.cache.ledger import BlockRecord
 from fouls.errors import ExecutorError
-from fouls.pipeline.engine import BLOCKS_IN_FLIGHT, Engine
+from fouls.pipeline.engine import GROUPS_IN_FLIGHT, DoneBlock, Engine
 from fouls.pipeline.executors.recipe import EngineRecipe
-from fouls.pipeline.jobs import BlockJob
+from fouls.pipeline.grouping import BlockGroup
 
 PLUGIN = "fouls-engine"
 SUBMITTED_AHEAD = 4
-"""Blocks known to the scheduler for each thread of a worker: enough never to wait, few enough to stay small."""
+"""Groups known to the scheduler for each thread of a worker: enough never to wait, few enough to stay small."""
 
 
 IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -55,10 +54,10 @@ class EnginePlugin(WorkerPlugin):  # type: ignore[misc]
             return self._engine
 
 
-def run_chain(chain: Sequence[BlockJob]) -> list[BlockRecord]:
-    """The Dask task: one block, or the blocks that share a stream."""
+def run_group(group: BlockGroup) -> list[DoneBlock]:
+    """The Dask task: one block, or the blocks that share a stream or videos."""
     plugin: EnginePlugin = get_worker().plugins[PLUGIN]
-    return plugin.engine().run_chain(chain)
+    return plugin.engine().run(group)
 
 
 @contextmanager
@@ -80,7 +79,7 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         number: {
             "cls": Nanny,
             "options": {
-                "nthreads": BLOCKS_IN_FLIGHT,
+                "nthreads": GROUPS_IN_FLIGHT,
                 "host": "127.0.0.1",
                 "memory_limit": 0,
                 "dashboard": False,
@@ -105,21 +104,21 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def run_on_cluster(address: str, recipe: EngineRecipe, chains: Sequence[Sequence[BlockJob]]) -> Iterator[BlockRecord]:
-    """Run chains of blocks on the workers of a cluster.
+def run_on_cluster(address: str, recipe: EngineRecipe, groups: Sequence[BlockGroup]) -> Iterator[DoneBlock]:
+    """Run groups of blocks on the workers of a cluster.
 
-    A worker that dies costs a retry of its blocks. Only some blocks are handed to the scheduler at a time, so that
+    A worker that dies costs a retry of its blocks. Only some groups are handed to the scheduler at a time, so that
     neither it nor this process grows with the number of blocks.
 
     Yields:
-        The record of each block, once its chain is committed.
+        Each block, once its group is committed.
 
     Raises:
-        ExecutorError: no cluster answers at the address, or one block has killed a worker too often.
+        ExecutorError: no cluster answers at the address, or one group has killed a worker too often.
     """
     with _connect(address) as client:
         client.register_plugin(EnginePlugin(recipe))
-        waiting = iter(chains)
+        waiting = iter(groups)
         threads = sum(client.nthreads().values())
         if not threads:
             raise ExecutorError(f"the cluster at {address} has no workers: start some, `dask worker {address}`")
@@ -135,8 +134,8 @@ def run_on_cluster(address: str, recipe: EngineRecipe, chains: Sequence[Sequence
             futures.update(_submit(client, islice(waiting, 1)))
 
 
-def _submit(client: Client, chains: Iterator[Sequence[BlockJob]]) -> list[Any]:
-    return [client.submit(run_chain, chain, key=f"block-{chain[0].block}", pure=False) for chain in chains]
+def _submit(client: Client, groups: Iterator[BlockGroup]) -> list[Any]:
+    return [client.submit(run_group, group, key=f"blocks-{group.name}", pure=False) for group in groups]
 
 
 @contextmanager

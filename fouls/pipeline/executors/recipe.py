@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.loading import load_backbone
 from fouls.pipeline.backbones.registry import HF_PREFIX
 from fouls.pipeline.backbones.weights import PretrainedSource
-from fouls.pipeline.engine import Engine, EngineOptions
+from fouls.pipeline.engine import Engine, EngineOptions, Member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +51,16 @@ def absolute_name(backbone: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineRecipe:
-    """An engine, before it is built."""
+class MemberRecipe:
+    """A store that an engine fills, before its backbone is loaded."""
 
     store: str
     """The store's folder, absolute: workers may run elsewhere."""
     backbone: BackboneRecipe
-    options: EngineOptions
+    batch_size: int
 
-    def build(self, backbone: Backbone | None = None) -> Engine:
-        """Build the engine, with a backbone that is loaded already where one is given.
+    def load(self, backbone: Backbone | None = None) -> Member:
+        """Load the backbone, or take one that is loaded already.
 
         Raises:
             WeightsError: the weights that this machine has are not those of the store's spec.
@@ -71,4 +72,22 @@ class EngineRecipe:
                 f"the weights here have SHA-256 {loaded.weights.sha256[:12]}…, those of {self.store} have "
                 f"{store.spec.weights.sha256[:12]}…: give every worker the same --weights"
             )
-        return Engine(store, loaded, self.options)
+        return Member(store=store, backbone=loaded, batch_size=self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecipe:
+    """An engine, before it is built."""
+
+    members: tuple[MemberRecipe, ...]
+    options: EngineOptions
+
+    def build(self, backbones: Sequence[Backbone] = ()) -> Engine:
+        """Build the engine, with backbones that are loaded already where they are given, one for each store.
+
+        Raises:
+            WeightsError: the weights that this machine has are not those of a store's spec.
+        """
+        loaded: Sequence[Backbone | None] = backbones or [None] * len(self.members)
+        members = [member.load(backbone) for member, backbone in zip(self.members, loaded, strict=True)]
+        return Engine(members, self.options)
