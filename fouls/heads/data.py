@@ -18,7 +18,7 @@ from fouls.heads.coverage import Coverage, join, measure_coverage
 from fouls.heads.features import Features, matching, side_by_side
 from fouls.heads.keypoints import PoseKind, pose_features
 from fouls.heads.labels import with_labels
-from fouls.heads.pool import read_pool
+from fouls.heads.read_pool import read_pool
 from fouls.heads.samples import Samples, samples_from_rows
 from fouls.heads.tasks import Task
 from fouls.manifests.keypoints import keypoints_of
@@ -40,6 +40,9 @@ class DataOptions:
     """Augmented passes are read too."""
     pose: PoseKind | None = None
     """Features of the manifest's keypoints stand beside the stores', and time steps are native frames."""
+    memory_bytes: int | None = None
+    """What an array of features may take of the memory; ``None``: half of what is available. Larger ones lie in a
+    temporary file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,8 @@ class Data:
     """Those that have features, in the order of the manifest; without labels too, with label -1."""
     form: InputForm
     coverage: Coverage
+    mapped_bytes: int
+    """Of features that lie in a temporary file, as memory does not hold them; 0 where it does."""
 
 
 def load_samples(
@@ -75,8 +80,8 @@ def load_samples(
     Raises:
         ConfigError: the stores don't fit each other, or the tasks; no augmented passes or keypoints where asked for.
         ManifestError: views of one sample contradict each other.
-        RunError: no sample with features.
-        StoreError: a row that is said to be done is not finite.
+        RunError: no sample with features, or neither memory nor disk holds them.
+        StoreError: a row that is said to be done is not finite, or a chunk is damaged.
     """
     _check_stores(stores, options)
     check_samples(manifest, "manifest")
@@ -88,7 +93,7 @@ def load_samples(
     coverage = measure_coverage(of_splits, options.tasks, joined.has_features, joined.reasons)
     if (need_labels and coverage.labelled == coverage.missing) or not joined.has_features.any():
         raise RunError(_nothing_message(stores, options.tasks, splits, coverage))
-    features = _read(stores, options.pools, joined, of_splits)
+    features = _read(stores, options, joined, of_splits)
     clips_are_steps = stores[0].spec.sampling.kind in STEPS_IN_TIME
     samples = samples_from_rows(features.values, features.rows, clips_are_steps=clips_are_steps)
     samples = with_labels(samples, features.rows, of_splits, options.tasks)
@@ -107,7 +112,7 @@ def load_samples(
         num_keypoints=len(names),
         pose_width=0 if samples.pose is None else samples.pose.shape[2],
     )
-    return Data(samples=samples, form=form, coverage=coverage)
+    return Data(samples=samples, form=form, coverage=coverage, mapped_bytes=features.mapped_bytes)
 
 
 def with_pose(samples: Samples, kind: PoseKind, names: Sequence[str]) -> Samples:
@@ -207,10 +212,10 @@ def _check_clips(
         )
 
 
-def _read(stores: Sequence[Store], pools: Sequence[str], joined: _Joined, manifest: pa.Table) -> Features:
+def _read(stores: Sequence[Store], options: DataOptions, joined: _Joined, manifest: pa.Table) -> Features:
     parts = [
-        read_pool(store, pool, rows["row"].to_numpy(), rows["video_id"])
-        for store, pool, rows in zip(stores, pools, joined.rows, strict=True)
+        read_pool(store, pool, rows["row"].to_numpy(), rows["video_id"], memory_bytes=options.memory_bytes)
+        for store, pool, rows in zip(stores, options.pools, joined.rows, strict=True)
     ]
     rows = joined.rows[0].drop_columns(["video"])
     described = manifest.select(["sample_id", "view", "split", "replay_speed"]).take(pa.array(joined.positions))
@@ -219,7 +224,7 @@ def _read(stores: Sequence[Store], pools: Sequence[str], joined: _Joined, manife
     for name in ("split", "replay_speed"):
         rows = rows.append_column(name, described[name])
     rows = rows.append_column("position", pa.array(joined.positions))
-    values = side_by_side(parts, [str(store.path) for store in stores])
+    values = side_by_side(parts, [str(store.path) for store in stores], memory_bytes=options.memory_bytes)
     return Features(values=values, rows=rows, widths=tuple(part.shape[2] for part in parts))
 
 

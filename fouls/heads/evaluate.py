@@ -37,6 +37,8 @@ class Evaluation:
     """Mean absolute error of the regressed keypoints, as a share of width and height; ``None`` where there are none."""
     predictions: list[Predictions]
     coverage: Coverage
+    mapped_bytes: int
+    """Of features that lie in a temporary file, as memory does not hold them."""
     files: list[Path]
     """What was written into the run."""
 
@@ -86,6 +88,7 @@ def evaluate(
         keypoint_mae=keypoint_mae,
         predictions=predictions,
         coverage=data.coverage,
+        mapped_bytes=data.mapped_bytes,
         files=files,
     )
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fouls.errors import ConfigError
+from fouls.heads.memory import allocate, is_mapped
 
 Indices = npt.NDArray[np.int64]
 
@@ -24,6 +25,11 @@ class Features:
     """(R,), with the columns of a store's row index."""
     widths: tuple[int, ...]
     """D of each store; they add up to D."""
+
+    @property
+    def mapped_bytes(self) -> int:
+        """What lies in a temporary file, as memory does not hold it; 0 where it does."""
+        return self.values.nbytes if is_mapped(self.values) else 0
 
 
 def matching(keys: Sequence[pa.Table]) -> list[Indices]:
@@ -53,12 +59,15 @@ def matching(keys: Sequence[pa.Table]) -> list[Indices]:
     return found
 
 
-def side_by_side(parts: Sequence[npt.NDArray[np.floating]], names: Sequence[str]) -> npt.NDArray[np.floating]:
+def side_by_side(
+    parts: Sequence[npt.NDArray[np.floating]], names: Sequence[str], *, memory_bytes: int | None = None
+) -> npt.NDArray[np.floating]:
     """Concatenate the features of several stores; a vector a clip is repeated for each time step of the others.
 
     Args:
         parts: (R, T'_i, D_i) each.
         names: of the stores, for messages.
+        memory_bytes: see :func:`fouls.heads.memory.allocate`.
 
     Returns:
         (R, T', Σ D_i), the only part itself.
@@ -75,5 +84,8 @@ def side_by_side(parts: Sequence[npt.NDArray[np.floating]], names: Sequence[str]
                 f"the pool of {name} has {part.shape[1]} time steps a clip, that of another store {steps}: take pools "
                 "with as many, or with a vector a clip (--pool mean, once a store)"
             )
+    width = sum(part.shape[2] for part in parts)
+    dtype = np.result_type(*parts)
+    values = allocate((len(parts[0]), steps, width), dtype, memory_bytes=memory_bytes)
     repeated = [np.broadcast_to(part, (len(part), steps, part.shape[2])) for part in parts]
-    return np.concatenate(repeated, axis=2)
+    return np.concatenate(repeated, axis=2, out=values)

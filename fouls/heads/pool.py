@@ -1,23 +1,11 @@
-"""Reading a pool of a store into memory: only the rows that are asked for, each checked to be finite."""
+"""Which pool of a store a head reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from fouls.cache.store import Store
-from fouls.errors import ConfigError, StoreError
-
-_SLAB_BYTES = 128 * 2**20
-_ROWS_IN_CACHE = 64
-_EXPONENT_BITS: dict[np.dtype[Any], tuple[type[np.unsignedinteger], int]] = {
-    np.dtype(np.float16): (np.uint16, 0x7C00),
-    np.dtype(np.float32): (np.uint32, 0x7F800000),
-}
+from fouls.errors import ConfigError
 
 
 def choose_pool(store: Store, pool: str | None, *, preferred: Sequence[str] = (), tokens: bool = False) -> str:
@@ -69,62 +57,3 @@ def check_pool(store: Store, pool: str, *, tokens: bool = False) -> None:
         shape = " × ".join(map(str, store.pools[pool]))
         known = ", ".join(readable) or "none here: extract with --pool temporal"
         raise ConfigError(f"pool {pool!r} ({shape}) has no time axis that heads can read; readable: {known}")
-
-
-def read_pool(
-    store: Store, pool: str, rows: npt.NDArray[np.int64], video_ids: pa.ChunkedArray
-) -> npt.NDArray[np.floating]:
-    """Read rows of a pool into one new array.
-
-    Args:
-        store: where from.
-        pool: a pool that :func:`check_pool` accepts.
-        rows: (R,) row numbers in any order, none twice.
-        video_ids: (R,) the video of each, for messages.
-
-    Returns:
-        (R, T', D) in the stored dtype; T' is 1 where the pool has a vector a clip.
-
-    Raises:
-        StoreError: a row is not finite.
-    """
-    array = store[pool]
-    order = np.argsort(rows, kind="stable")
-    ascending = rows[order]
-    shape = store.pools[pool]
-    values = np.empty((len(rows), *shape), dtype=array.dtype)
-    row_bytes = int(np.prod(shape)) * array.dtype.itemsize
-    slab = max(1, _SLAB_BYTES // (row_bytes * store.block_rows)) * store.block_rows
-    for start in range(0, int(array.shape[0]), slab):
-        first, last = np.searchsorted(ascending, (start, start + slab))
-        if first == last:
-            continue
-        low, high = int(ascending[first]), int(ascending[last - 1]) + 1
-        block: npt.NDArray[np.floating] = np.asarray(array[low:high])
-        wanted = block[_compact(ascending[first:last] - low)]
-        finite = _finite_rows(wanted)
-        if not finite.all():
-            bad = int(order[first:last][np.flatnonzero(~finite)[0]])
-            raise StoreError(
-                f"row {rows[bad]} (video_id {video_ids[bad].as_py()!r}) of pool {pool!r} in {store.path} is said "
-                f"to be done but is not finite: `fouls verify {store.path}`"
-            )
-        values[_compact(order[first:last])] = wanted
-    return values if values.ndim == 3 else values[:, None, :]
-
-
-def _compact(indices: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
-    """Indices that count up by one as a slice, which copies nothing."""
-    first = int(indices[0])
-    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
-
-
-def _finite_rows(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Whether all of a row is finite, (R,). By the exponent's bits: several times as fast as ``np.isfinite``."""
-    integer, exponent = _EXPONENT_BITS[values.dtype]
-    bits = values.reshape(len(values), -1).view(integer)
-    finite = np.empty(len(values), dtype=bool)
-    for start in range(0, len(values), _ROWS_IN_CACHE):
-        some = slice(start, start + _ROWS_IN_CACHE)
-        finite[some] = np.all((bits[some] & integer(exponent)) != exponent, axis=1)
-    return finite

@@ -49,6 +49,8 @@ class Prepared:
     """Those to watch, likewise; empty: no early stopping."""
     options: Plain
     """What was chosen, resolved, as :func:`fouls.heads.options.read_options` gives it."""
+    mapped_bytes: int = 0
+    """Of features that lie in a temporary file, as memory does not hold them."""
 
 
 def prepare(
@@ -111,6 +113,7 @@ def prepare(
         train=train,
         valid=valid,
         options=where | chosen.to_dict(),
+        mapped_bytes=data.mapped_bytes,
     )
 
 

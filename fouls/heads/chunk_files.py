@@ -1,0 +1,92 @@
+"""The chunk files of a pool, read straight into the place where they are wanted, without Zarr in between.
+
+A store's chunks are raw little-endian values and their CRC-32C (docs/store.md), so that reading one is a system call
+and a checksum. Whatever is laid out in another way is left to Zarr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from zarr.codecs import BytesCodec, Crc32cCodec
+
+from fouls.cache.store import Store
+from fouls.errors import DamagedStoreError
+
+_CRC_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkFiles:
+    """The files of an array with one chunk a block."""
+
+    store: Path
+    folder: Path
+    """That of the array."""
+    chunk_shape: tuple[int, ...]
+    """(rows of a block, …)"""
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, store: Store, pool: str) -> Self | None:
+        """The files of a pool; ``None`` where its chunks are laid out in another way."""
+        array = store[pool]
+        metadata: Any = array.metadata
+        plain = (
+            sys.byteorder == "little"
+            and metadata.codecs == (BytesCodec(endian="little"), Crc32cCodec())
+            and metadata.encode_chunk_key((0,)) == "c/0"
+            and not metadata.storage_transformers
+        )
+        if not plain:
+            return None
+        return cls(store=store.path, folder=store.path / pool, chunk_shape=array.chunks, dtype=array.dtype)
+
+    def read(self, block: int, values: npt.NDArray[Any]) -> bool:
+        """Read a chunk.
+
+        Args:
+            block: which.
+            values: where it goes, contiguous, of the shape and dtype of a chunk.
+
+        Returns:
+            Whether the chunk is there: one of nothing but NaN is not stored.
+
+        Raises:
+            DamagedStoreError: it is not what was written.
+        """
+        path = f"{self.folder}/c/{block}{'/0' * (len(self.chunk_shape) - 1)}"
+        flat = values.reshape(-1).view(np.uint8)
+        try:
+            size, crc = _read(path, flat)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise DamagedStoreError(f"{path} can't be read ({error}): `fouls verify {self.store}`") from error
+        if size != len(flat) + _CRC_BYTES:
+            raise DamagedStoreError(f"{path} has another length than a chunk: `fouls verify {self.store}` tells more")
+        if google_crc32c.value(flat) != int.from_bytes(crc, "little"):
+            raise DamagedStoreError(
+                f"{path} is damaged, its CRC-32C does not match: `fouls verify {self.store}` tells more"
+            )
+        return True
+
+
+def _read(path: str, values: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
+    """Fill in the values and read what follows them: the bytes in all (one too many at most), and the checksum."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        size = 0
+        while size < len(values) and (count := os.readv(descriptor, [values.data[size:]])):
+            size += count
+        crc = os.read(descriptor, _CRC_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    return size + len(crc), crc

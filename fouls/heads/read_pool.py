@@ -1,0 +1,140 @@
+"""Reading a pool of a store: only the rows that are asked for, each checked to be what was written, and finite."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fouls.cache.store import Store
+from fouls.errors import DamagedStoreError, StoreError, first_line
+from fouls.heads.chunk_files import ChunkFiles
+from fouls.heads.memory import allocate
+
+Indices = npt.NDArray[np.int64]
+
+_MAX_THREADS = 8
+_INFINITIES: dict[np.dtype[Any], tuple[type[np.signedinteger], int, type[np.unsignedinteger], int]] = {
+    np.dtype(np.float16): (np.int16, 0x7C00, np.uint16, 0xFC00),
+    np.dtype(np.float32): (np.int32, 0x7F800000, np.uint32, 0xFF800000),
+}
+"""Signed integers of the same size with the bits of +∞, unsigned ones with those of −∞."""
+
+
+def read_pool(
+    store: Store, pool: str, rows: Indices, video_ids: pa.ChunkedArray, *, memory_bytes: int | None = None
+) -> npt.NDArray[np.floating]:
+    """Read rows of a pool into one new array, in a few threads.
+
+    Args:
+        store: where from.
+        pool: a pool that :func:`fouls.heads.pool.check_pool` accepts.
+        rows: (R,) row numbers in any order, none twice.
+        video_ids: (R,) the video of each, for messages.
+        memory_bytes: see :func:`fouls.heads.memory.allocate`.
+
+    Returns:
+        (R, T', D) in the stored dtype; T' is 1 where the pool has a vector a clip.
+
+    Raises:
+        DamagedStoreError: a chunk is not what was written.
+        StoreError: a row is not finite.
+        RunError: neither memory nor disk holds the rows.
+    """
+    values = allocate((len(rows), *store.pools[pool]), store.spec.stored_dtype, memory_bytes=memory_bytes)
+    order = np.argsort(rows, kind="stable")
+    reader = _Reader(store=store, pool=pool, files=ChunkFiles.of(store, pool), values=values, order=order, rows=rows)
+    blocks, firsts = np.unique(rows[order] // store.block_rows, return_index=True)
+    parts = np.stack([blocks, firsts, np.append(firsts[1:], len(rows))], axis=1)  # (blocks, 3)
+    num_threads = max(1, min(_MAX_THREADS, os.cpu_count() or 1, len(parts)))
+    with ThreadPoolExecutor(num_threads) as threads:
+        not_finite = np.concatenate(list(threads.map(reader.read, np.array_split(parts, num_threads))))
+    if len(not_finite):
+        place = int(not_finite[np.argmin(rows[not_finite])])
+        raise StoreError(
+            f"row {rows[place]} (video_id {video_ids[place].as_py()!r}) of pool {pool!r} in {store.path} is said to be "
+            f"done but is not finite: `fouls verify {store.path}`"
+        )
+    return values if values.ndim == 3 else values[:, None, :]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Reads blocks; used by several threads at once, each with blocks of its own."""
+
+    store: Store
+    pool: str
+    files: ChunkFiles | None
+    values: npt.NDArray[np.floating]
+    """(R, …), what is filled."""
+    rows: Indices
+    """(R,)"""
+    order: Indices
+    """(R,) what sorts the rows."""
+
+    def read(self, parts: Indices) -> Indices:
+        """Fill in the rows of some blocks.
+
+        Args:
+            parts: (n, 3) block, and where its rows start and stop in the order.
+
+        Returns:
+            The places of the rows that are not finite.
+        """
+        found = [np.empty(0, dtype=np.int64)]
+        chunk = None
+        for block, start, stop in parts.tolist():
+            places = self.order[start:stop]
+            wanted = _as_slice(self.rows[places] - block * self.store.block_rows)
+            target = _as_slice(places)
+            if self.files is not None and isinstance(target, slice) and stop - start == self.files.chunk_shape[0]:
+                there = self.files.read(block, self.values[target])  # a whole chunk, straight into its place
+            else:
+                chunk, there = self._chunk(block, chunk)
+                if there:
+                    self.values[target] = chunk[wanted]
+            finite = finite_rows(self.values[target]) if there else np.zeros(stop - start, dtype=bool)
+            found.append(places[~finite])
+        return np.concatenate(found)
+
+    def _chunk(self, block: int, chunk: npt.NDArray[Any] | None) -> tuple[npt.NDArray[Any], bool]:
+        """A block's chunk, in the memory of another one where there is one; and whether it is there."""
+        if self.files is not None:
+            chunk = np.empty(self.files.chunk_shape, self.files.dtype) if chunk is None else chunk
+            return chunk, self.files.read(block, chunk)
+        start = block * self.store.block_rows
+        try:
+            return np.asarray(self.store[self.pool][start : start + self.store.block_rows]), True
+        except (ValueError, OSError, RuntimeError) as error:
+            raise DamagedStoreError(
+                f"block {block} of pool {self.pool!r} in {self.store.path} can't be read ({first_line(error)}): "
+                f"`fouls verify {self.store.path}` tells more"
+            ) from error
+
+
+def _as_slice(indices: Indices) -> slice | Indices:
+    """Indices that count up by one as a slice, which copies nothing."""
+    first = int(indices[0])
+    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
+
+
+def finite_rows(values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Whether all of a row is finite, (R,).
+
+    By two maxima of the bits, which is several times as fast as ``np.isfinite``: read as integers, +∞ and NaN are the
+    largest of the positive numbers, −∞ and NaN with a sign are the largest of all.
+
+    Args:
+        values: (R, …) float16 or float32, contiguous.
+    """
+    signed, infinity, unsigned, minus_infinity = _INFINITIES[values.dtype]
+    flat = values.reshape(-1)
+    if flat.view(signed).max() < infinity and flat.view(unsigned).max() < minus_infinity:
+        return np.ones(len(values), dtype=bool)
+    finite: npt.NDArray[np.bool_] = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return finite
