@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fouls import __version__
-from fouls.commands import manifest
+from fouls.commands import console, manifest
 from fouls.commands.backbones import backbones
 from fouls.commands.classify import classify
 from fouls.commands.evaluate import evaluate
@@ -87,5 +87,5 @@ def main() -> None:
     except FoulsError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {console.printable(str(error))}", err=True)
         sys.exit(error.exit_code)

@@ -39,7 +39,7 @@ def load_run_backbone(store: Store, *, weights: str | None = None, device: str =
     Raises:
         WeightsError: other weights than the store's.
     """
-    options = ExtractOptions.from_dict(store.made_by["options"], store=store.path, retry_failed=False)
+    options = ExtractOptions.from_dict(store.made_by.get("options", {}), store=store.path, retry_failed=False)
     backbone = BackboneRecipe(
         name=options.backbone,
         weights=weights or options.weights,

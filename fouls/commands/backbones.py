@@ -94,8 +94,8 @@ def _print_list(entries: Mapping[str, BackboneEntry], counts: Mapping[str, Count
     console.table(None, columns, rows)
     for name, entry in entries.items():
         if entry.alias_of is not None:
-            console.out.print(f"{name} is {entry.alias_of}")
-    console.out.print("hf:ORG/NAME and hf:FOLDER are any video classifier of transformers")
+            console.say(f"{name} is {entry.alias_of}")
+    console.say("hf:ORG/NAME and hf:FOLDER are any video classifier of transformers")
     console.next_step("fouls backbones NAME shows one in full; fouls extract --backbone NAME uses it")
 
 
@@ -172,10 +172,10 @@ _REACH = {"uniform": ": the whole video, however long", "stream": ": a row every
 
 def _print_clips(clips: list[ClipPicture]) -> None:
     if clips:
-        console.out.print(f"a clip from {len(clips[0].picture)} frames at 25 a second; f is a frame that it sees:")
+        console.say(f"a clip from {len(clips[0].picture)} frames at 25 a second; f is a frame that it sees:")
     for clip in clips:
         label = clip.sampling + (" (the default)" if clip.is_default else "")
         taken = f"{clip.num_frames} frames" + (f", stride {clip.frame_stride}" if clip.frame_stride else "")
         span = f"a span of {clip.span_frames} frames, {clip.span_seconds:.2f} s{_REACH.get(clip.sampling, '')}"
-        console.out.print(f"{label}: {taken}; {span}")
-        console.out.print(f"  {clip.picture}")
+        console.say(f"{label}: {taken}; {span}")
+        console.say(f"  {clip.picture}")

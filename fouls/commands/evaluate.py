@@ -60,10 +60,10 @@ def evaluate(
         print_more_scores({split: labelled})
     print_challenges(result.challenges)
     if result.keypoint_mae is not None:
-        console.out.print(f"keypoints: mean absolute error {100 * result.keypoint_mae:.2f} % of width and height")
+        console.say(f"keypoints: mean absolute error {100 * result.keypoint_mae:.2f} % of width and height")
     for task in sorted(set(result.scores) - set(labelled)):
         console.warn(f"task {task!r} has no labels in split {split!r}: predictions only")
-    console.out.print(f"{result.num_samples:,} samples → {', '.join(file.name for file in result.files)}")
+    console.say(f"{result.num_samples:,} samples → {', '.join(file.name for file in result.files)}")
     official = [
         f"fouls evaluate-mvfoul ANNOTATIONS.json {file}; or "
         for file in result.files

@@ -70,7 +70,7 @@ def _print_report(path: Path, out: Path, report: ExportReport) -> None:
         console.warn(f"{len(report.left_out):,} videos are left out")
         for video, reason in list(report.left_out.items())[:MOST_LINES]:
             console.warn(f"{video}: {reason}")
-    console.out.print(f"{report.rows:,} rows of {report.videos:,} videos → {out}")
+    console.say(f"{report.rows:,} rows of {report.videos:,} videos → {out}")
     if report.missing:
         console.next_step(f"fouls status {path} says what is not done; --json names all videos")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -216,7 +215,7 @@ def build(
     )
     report = build_manifest(listing, _target(name, out, listing.name), probing, console.progress)
     if as_json:
-        typer.echo(json.dumps(_report_json(report), ensure_ascii=False, indent=2))
+        typer.echo(console.to_json(_report_json(report), indent=2))
     else:
         _print_report(report)
     if report.failures:
@@ -272,7 +271,7 @@ def _print_report(report: BuildReport) -> None:
         console.warn(f"{report.num_removed:,} videos of the last build are not listed any more and are gone")
     manifest_summary.print_splits(summarise(read_manifest(report.path)), title=str(report.path))
     hashed = f" ({report.num_hashed:,} touched, the same bytes)" if report.num_hashed else ""
-    console.out.print(
+    console.say(
         f"{report.num_rows:,} videos: {report.num_probed:,} probed, {report.num_reused:,} unchanged{hashed}, "
         f"{len(report.failures):,} could not be probed"
     )
@@ -311,7 +310,7 @@ def show(
     table = read_manifest(path)
     summary = summarise(table)
     if as_json:
-        typer.echo(json.dumps(manifest_summary.as_json(path, table, summary), ensure_ascii=False, indent=2))
+        typer.echo(console.to_json(manifest_summary.as_json(path, table, summary), indent=2))
         return
     files = manifest_files(path)
     manifest_summary.print_splits(
@@ -329,6 +328,4 @@ def _print_failures(failures: Any, limit: int | None = FAILURES_SHOWN) -> None:
     shown = failures[:limit]
     console.table("could not be probed", ["video", "why"], shown)
     if len(shown) < len(failures):
-        console.out.print(
-            f"… and {len(failures) - len(shown):,} more; `fouls manifest show --all` or --json lists them"
-        )
+        console.say(f"… and {len(failures) - len(shown):,} more; `fouls manifest show --all` or --json lists them")

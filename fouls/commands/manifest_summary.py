@@ -46,7 +46,7 @@ def print_classes(summary: Summary, task: str, limit: int | None) -> None:
         [[index, name, *row] for index, (name, row) in enumerate(shown)],
     )
     if len(shown) < len(counts):
-        console.out.print(f"… and {len(counts) - len(shown):,} more classes; --all lists them")
+        console.say(f"… and {len(counts) - len(shown):,} more classes; --all lists them")
 
 
 def as_json(path: Path, table: pa.Table, summary: Summary) -> dict[str, Any]:

@@ -22,4 +22,4 @@ def migrate(path: StorePath, json_output: AsJson = False) -> None:
     if json_output:
         typer.echo(json.dumps({"store": str(store.path), "format_version": FORMAT_VERSION, "changed": False}))
     else:
-        console.out.print(f"{store.path} is version {FORMAT_VERSION}, the current one: nothing to do")
+        console.say(f"{store.path} is version {FORMAT_VERSION}, the current one: nothing to do")

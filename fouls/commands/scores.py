@@ -64,7 +64,7 @@ def print_challenges(challenges: Mapping[str, Mapping[str, float]]) -> None:
         measure = CHALLENGES[name].measure
         others = [f"{other} {value:.2f}" for other, value in scores.items() if other != measure]
         made_of = f" ({', '.join(others)})" if others else ""
-        console.out.print(f"{name}: {measure} {scores[measure]:.2f}{made_of}")
+        console.say(f"{name}: {measure} {scores[measure]:.2f}{made_of}")
 
 
 def _print(title: str, by_split: dict[str, SplitScores], columns: _Columns, *, in_percent: bool = False) -> None:

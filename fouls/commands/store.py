@@ -125,22 +125,22 @@ def failures(
     else:
         _print_failures(path, failed)
         if parquet is not None:
-            console.out.print(f"{len(failed):,} rows → {parquet}")
+            console.say(f"{len(failed):,} rows → {parquet}")
 
 
 def _print_failures(path: Path, failed: list[dict[str, Any]]) -> None:
     if not failed:
-        console.out.print(f"{path}: no failed rows")
+        console.say(f"{path}: no failed rows")
         return
     columns = ["row", "video_id", "code", "message", "decoder", "last_good_frame", "attempts"]
     columns = [column for column in columns if any(failure[column] is not None for failure in failed)]
     shown = failed[:MOST_LINES]
     console.table(f"{path}: failed rows", columns, [[failure[column] for column in columns] for failure in shown])
     if len(failed) > MOST_LINES:
-        console.out.print(f"… and {len(failed) - MOST_LINES:,} more; --json and --parquet have them all")
+        console.say(f"… and {len(failed) - MOST_LINES:,} more; --json and --parquet have them all")
     _print_classes(failed)
     if any(failure["quarantined"] for failure in failed):
-        console.out.print("in quarantine: what keeps killing the decoder; a retry needs --include-quarantined for it")
+        console.say("in quarantine: what keeps killing the decoder; a retry needs --include-quarantined for it")
     console.next_step(f"mend the files, build the manifest again, then fouls failures {path} --retry")
 
 
@@ -160,7 +160,7 @@ def _retry(store: Store, codes: tuple[str, ...], *, include_quarantined: bool, j
     from fouls.pipeline.options import ExtractOptions
 
     options = ExtractOptions.from_dict(
-        store.made_by["options"],
+        store.made_by.get("options", {}),
         store=store.path,
         retry_failed=True,
         retry_only=codes,

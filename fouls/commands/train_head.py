@@ -257,7 +257,7 @@ def _report_data(prepared: Prepared, options: RunOptions, *, quiet: bool) -> Non
         )
         watched = f", {len(prepared.valid):,} to watch" if len(prepared.valid) else ""
         tasks = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in config.tasks)
-        console.out.print(
+        console.say(
             f"{head_name(config.head)} on {read}: {len(prepared.train):,} samples to train on{watched}; "
             f"{tasks}; {config.device}"
         )
@@ -267,9 +267,7 @@ def _report_training(trained: Trained, seconds: float) -> None:
     result = trained.fit
     epochs = f"{len(result.history)} epochs" + (" (stopped early)" if result.stopped_early else "")
     best = f", best: {result.best_epoch}" if len(trained.scores) > 1 else ""
-    console.out.print(
-        f"{trained.metrics['parameters']:,} parameters, {epochs}{best}, {seconds:.1f} s → {trained.run.path}"
-    )
+    console.say(f"{trained.metrics['parameters']:,} parameters, {epochs}{best}, {seconds:.1f} s → {trained.run.path}")
 
 
 def _next_step(trained: Trained, manifest: pa.Table) -> str:

@@ -63,7 +63,7 @@ def verify(
         typer.echo(json.dumps({"store": str(path), **report.to_dict(), "mended": mended, **again}))
     else:
         for line in mended:
-            console.out.print(line)
+            console.say(line)
         _print_report(path, report, repaired=repair)
         if recomputed is not None:
             _print_recomputation(path, recomputed)
@@ -81,7 +81,7 @@ def _recompute(
     from fouls.predict import load_run_backbone
 
     store = open_store(path)
-    options = ExtractOptions.from_dict(store.made_by["options"], store=path, retry_failed=False)
+    options = ExtractOptions.from_dict(store.made_by.get("options", {}), store=path, retry_failed=False)
     table = read_manifest(manifest or options.manifest)
     with console.err.status("loading the backbone"):
         backbone = load_run_backbone(store, weights=weights, device=device)
@@ -105,7 +105,7 @@ def _print_report(path: Path, report: VerifyReport, *, repaired: bool) -> None:
     if damage:
         _print_findings(f"{path}: damaged", damage)
     else:
-        console.out.print(f"{path}: whole; {report.blocks:,} blocks are as they were written")
+        console.say(f"{path}: whole; {report.blocks:,} blocks are as they were written")
     _print_next_step(path, report, repaired=repaired)
 
 
@@ -115,9 +115,9 @@ def _print_findings(title: str, findings: list[Finding]) -> None:
     rows = [[finding.where, finding.message, finding.remedy] for finding in findings[:MOST_LINES]]
     console.table(title, ["where", "what", "remedy"], rows)
     if len(findings) > MOST_LINES:
-        console.out.print(f"… and {len(findings) - MOST_LINES:,} more; --json lists them")
+        console.say(f"… and {len(findings) - MOST_LINES:,} more; --json lists them")
     for remedy, count in Counter(finding.remedy for finding in findings).items():
-        console.out.print(f"{remedy} ({count:,}): {REMEDIES[remedy]}")
+        console.say(f"{remedy} ({count:,}): {REMEDIES[remedy]}")
 
 
 def _print_next_step(path: Path, report: VerifyReport, *, repaired: bool) -> None:
@@ -141,7 +141,7 @@ def _print_recomputation(path: Path, recomputed: Recomputation) -> None:
         console.warn(f"row {row} could not be compared: {reason}")
     if recomputed.differing:
         named = ", ".join(str(row) for row in recomputed.differing[:10])
-        console.out.print(f"{path}: {len(recomputed.differing)} rows are not what the backbone says now: {named}")
+        console.say(f"{path}: {len(recomputed.differing)} rows are not what the backbone says now: {named}")
         console.next_step(
             "look whether the decoders and libraries are those of then (`made_by` in zarr.json has the versions); "
             "if they are, extract into another --out"

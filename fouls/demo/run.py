@@ -96,7 +96,7 @@ def _make(videos: Path, weights: Path) -> None:
 def _main_job(run_command: RunCommand) -> None:
     def step(heading: str, command: str, *, expected: int = 0) -> None:
         _heading(heading)
-        console.out.print(f"$ fouls {command}", style="bold cyan")
+        console.say(f"$ fouls {command}", style="bold cyan")
         status = run_command(shlex.split(command))
         if status != expected:
             raise FoulsError(f"`fouls {command}` ended with {status}, expected {expected}: the demo stops here")
@@ -122,8 +122,8 @@ def _main_job(run_command: RunCommand) -> None:
 
 
 def _heading(text: str) -> None:
-    console.out.print()
-    console.out.print(text, style="bold")
+    console.say("")
+    console.say(text, style="bold")
 
 
 def _test_metrics(run: Path) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _print_scores(scores: dict[str, dict[str, Any]]) -> None:
         tasks = scores[probe.run]["tasks"]
         rows.append([probe.head, probe.pool, *(_percent(tasks[task]["accuracy"]) for task in TASKS), probe.shows])
     console.table(None, ["head", "pool", *TASKS, ""], rows)
-    console.out.print(
+    console.say(
         f"{scores[PROBES[0].run]['samples']} test samples. A mean over the whole clip forgets motion; one over each "
         "step of time does not."
     )

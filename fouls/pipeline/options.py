@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from fouls.cache.quarantine import Retry
 from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
-from fouls.errors import BackboneError, ConfigError
+from fouls.errors import BackboneError, ConfigError, StoreError, first_line
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
@@ -168,23 +168,34 @@ class ExtractOptions:
         retry_only: tuple[str, ...] = (),
         include_quarantined: bool = False,
     ) -> Self:
-        """The extraction that filled a store, from what :meth:`to_dict` left in it."""
-        sampling = dict(plain["sampling"])
-        sampling["window"] = tuple(sampling["window"]) if sampling["window"] else None
-        augment = plain.get("augment")
-        return cls(
-            **{
-                **plain,
-                "pools": tuple(plain["pools"]),
-                "sampling": SamplingOptions(**sampling),
-                "augment": AugmentOptions.from_dict(augment) if augment else None,
-                "manifest": Path(plain["manifest"]),
-            },
-            out=store,
-            retry_failed=retry_failed,
-            retry_only=retry_only,
-            include_quarantined=include_quarantined,
-        )
+        """The extraction that filled a store, from what :meth:`to_dict` left in it.
+
+        Raises:
+            StoreError: something else stands there.
+        """
+        try:
+            remembered = {name: value for name, value in plain.items() if name in _REMEMBERED}
+            sampling = dict(remembered["sampling"])
+            sampling["window"] = tuple(sampling["window"]) if sampling["window"] else None
+            augment = remembered.get("augment")
+            return cls(
+                **{
+                    **remembered,
+                    "pools": tuple(remembered["pools"]),
+                    "sampling": SamplingOptions(**sampling),
+                    "augment": AugmentOptions.from_dict(augment) if augment else None,
+                    "manifest": Path(remembered["manifest"]),
+                },
+                out=store,
+                retry_failed=retry_failed,
+                retry_only=retry_only,
+                include_quarantined=include_quarantined,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{store} does not say how it was extracted ({first_line(error)}): give the options again, with "
+                "`fouls extract`"
+            ) from error
 
 
 _REMEMBERED = {

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fouls.errors import ConfigError, VideoError
-from fouls.video.frame_index import index_of, url_of
+from fouls.video.frame_index import index_of, is_url, url_of
 from fouls.video.trust import check_trust
 from fouls.video.types import Frame, check_indices
 
@@ -48,7 +48,7 @@ class DecordReader:
         index = index_of(path)
         self.info = index.info
         self._last_good: int | None = None
-        if "://" in path or os.path.getsize(path) > MAX_FILE_BYTES:
+        if is_url(path) or os.path.getsize(path) > MAX_FILE_BYTES:
             limit = f"decord may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
             raise VideoError("unreadable", f"{limit}; --decoder pyav reads it", decoder=self.decoder)
         try:

@@ -6,6 +6,7 @@ The index is what frame numbers mean: frame 0 is the one shown first. Every deco
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import dropwhile
@@ -26,6 +27,10 @@ NOT_A_NUMBER = -(2**63)
 """Stands for a timestamp that a packet does not have."""
 CACHED_INDEXES = 16
 """A long video is read in many pieces; its packets are read once for all of them in a process."""
+URL_SCHEMES = ("http", "https")
+"""What may stand where a file's path does."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +74,7 @@ def index_of(path: str) -> FrameIndex:
         VideoError: ``unreadable``, ``no_video_stream``, ``too_short`` without any frame, or ``decode_error`` when the
             first frame can't be decoded.
     """
-    if "://" in path:
+    if is_url(path):
         return _read_index(path, None, None)
     try:
         status = os.stat(path)
@@ -78,9 +83,23 @@ def index_of(path: str) -> FrameIndex:
     return _read_index(path, status.st_size, status.st_mtime_ns)
 
 
+def is_url(path: str) -> bool:
+    """Whether a path is a URL, ``scheme://…``."""
+    return _SCHEME.match(path) is not None
+
+
 def url_of(path: str) -> str:
-    """What FFmpeg has to be given, so that a colon in a file's name is no protocol; a URL stays as it is."""
-    return path if "://" in path else f"file:{path}"
+    """What FFmpeg has to be given, so that a colon in a file's name is no protocol; a URL stays as it is.
+
+    Raises:
+        VideoError: ``unreadable``: FFmpeg knows more protocols than anybody asks for.
+    """
+    scheme = _SCHEME.match(path)
+    if scheme is None:
+        return f"file:{path}"
+    if scheme[1].lower() not in URL_SCHEMES:
+        raise VideoError("unreadable", f"{scheme[1]}:// is not read; allowed are files and {', '.join(URL_SCHEMES)}")
+    return path
 
 
 def open_container(path: str) -> InputContainer:

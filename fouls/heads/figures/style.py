@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 INK, GREY, GRID, EMPTY = "#1f2933", "#7b8794", "#e4e7eb", "#f1f3f5"
 BLUE, AMBER = "#2563eb", "#d97706"
@@ -55,7 +56,9 @@ def clean(axes: Axes, grid: str = "y") -> None:
 
 
 def to_png(figure: Figure) -> bytes:
-    """The finished picture."""
+    """The finished picture. Names are what they are: a dollar sign in one begins no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
