@@ -76,7 +76,8 @@ class MsTcn(Head):
 
     A task with a label a frame answers with the last stage's output; those of the stages before are in
     ``extras.stages``. For a task with one label a sample the maps of the last stage are pooled over time, then over
-    views; its outputs at the steps of all stages are assisting ones, each step with the label of the sample.
+    views; its outputs at the steps of all stages are assisting ones, each step with the label of the sample. Of a task
+    with any number of labels the stages read sigmoids.
     """
 
     def __init__(self, config: MsTcnConfig, form: InputForm, tasks: Sequence[Task]) -> None:
@@ -85,6 +86,7 @@ class MsTcn(Head):
         self.time_pooling = config.time_pooling
         self.frame_tasks = [task.name for task in tasks if task.per_frame]
         self.sample_tasks = [task.name for task in tasks if not task.per_frame]
+        self.multi_label = {task.name for task in tasks if task.multi_label}
         self.inputs = Inputs(form, standardise=config.standardise, project=config.project)
         num_classes = sum(len(task.classes) for task in tasks)
         widths = [self.inputs.width, *[num_classes] * (config.num_stages - 1)]
@@ -127,8 +129,12 @@ class MsTcn(Head):
         for stage, outputs in zip(self.stages, self.step_outputs, strict=True):
             maps.append(stage(x, mask))
             by_stage.append(outputs(maps[-1]))
-            x = torch.cat([logits.softmax(dim=-1) for logits in by_stage[-1].values()], dim=-1) * mask[..., None]
+            x = torch.cat([self._probabilities(*each) for each in by_stage[-1].items()], dim=-1) * mask[..., None]
         return maps, by_stage
+
+    def _probabilities(self, task: str, logits: Tensor) -> Tensor:
+        """What the next stage reads of a task's logits (N, T, classes)."""
+        return logits.sigmoid() if task in self.multi_label else logits.softmax(dim=-1)
 
 
 class Stage(nn.Module):

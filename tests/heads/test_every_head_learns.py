@@ -108,6 +108,21 @@ def test_without_a_signal_none_beats_chance(name: str) -> None:
         assert abs(score - 1 / 3) < 0.09  # 3.3 standard deviations of 300 guesses
 
 
+@pytest.mark.parametrize("name", ["mlp", "ms_tcn", "tsn", "mvfouls"])
+def test_any_number_of_labels_is_learned(name: str) -> None:
+    """The labels of a sample are the classes that it does not look like."""
+    task = Task(name="not", classes=("red", "green", "blue"), multi_label=True)
+    train, test = (samples_of(STEPS, count, signal=2.0, first=first) for first, count in ((0, 150), (150, 60)))
+    for samples in (train, test):
+        samples.labels["not"] = 1 - torch.nn.functional.one_hot(samples.labels.pop("look"), 3)
+    loss = LossConfig(kind="bce", class_weights="none").resolved(["not"])
+    with deterministic(0, CPU):
+        head = make_head_config(name, SMALL[name]).resolved(STEPS, (task,)).build(STEPS, (task,))
+        fit(head, reduced(head, train), None, (task,), TrainConfig(epochs=30, lr=1e-2), loss)
+        (found,) = predict(head, reduced(head, test), (task,))
+    assert ((found.probabilities > 0.5) == found.labels).mean() > 0.95
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -16,7 +16,7 @@ from fouls.heads.tasks import Task
 from fouls.heads.tcn import MaskedGroupNorm
 
 SAMPLE = Task(name="action", classes=("a", "b", "c"))
-DOTTED = Task(name="keys.0", classes=("x", "y"))  # names that a module could stumble over
+DOTTED = Task(name="keys.0", classes=("x", "y"), multi_label=True)  # names that a module could stumble over
 FRAME = Task(name="type", classes=("i", "j"), per_frame=True)
 
 STEPS = InputForm(widths=(6,), num_steps=6, num_keypoints=2)

@@ -14,6 +14,7 @@ from fouls.heads.tasks import Task
 FRAME = Task(name="do", classes=("rest", "walk", "lick"), per_frame=True)
 OTHER = Task(name="look", classes=("left", "right"), per_frame=True)
 SAMPLE = Task(name="action", classes=("a", "b", "c", "d"))
+MANY = Task(name="traits", classes=("p", "q"), multi_label=True)
 
 
 def build(*tasks: Task, num_keypoints: int = 0, **options: Any) -> Any:
@@ -52,16 +53,17 @@ def published(weights: dict[str, torch.Tensor], x: torch.Tensor, tasks: list[str
             name = f"step_outputs.{stage}.task:{task}"
             outputs[task] = F.conv1d(x, weights[f"{name}.weight"][..., None], weights[f"{name}.bias"])
         logits.append(outputs)
-        x = torch.cat([each.softmax(dim=1) for each in outputs.values()], dim=1)
+        probabilities = [each.sigmoid() if task == MANY.name else each.softmax(dim=1) for task, each in outputs.items()]
+        x = torch.cat(probabilities, dim=1)
     return logits
 
 
 def test_it_is_the_published_net_at_every_stage() -> None:
-    for tasks in ((FRAME,), (FRAME, OTHER)):
+    for tasks in ((FRAME,), (FRAME, OTHER), (MANY, FRAME)):
         head, given = build(*tasks), batch()
         output = head(given)
         expected = published(dict(head.state_dict()), given.x[:, 0].transpose(1, 2), [task.name for task in tasks])
-        for task in tasks:
+        for task in (task for task in tasks if task.per_frame):
             assert len(output.extras.stages[task.name]) == 2
             for stage, logits in enumerate((*output.extras.stages[task.name], output.logits[task.name])):
                 torch.testing.assert_close(logits[:, 0], expected[stage][task.name].transpose(1, 2))

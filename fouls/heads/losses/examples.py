@@ -82,13 +82,15 @@ def label_steps(
     Args:
         logits: (B, N, classes)
         mask: (B, N), false where there is no step.
-        labels: (B,)
+        labels: (B,), or (B, classes) of a task with any number of labels.
         shares: (B,) how much of each sample counts; ``None``: all of it.
 
     Returns:
-        logits (B · N, classes), labels (B · N,), missing where there is no step, and shares (B · N,) or ``None``.
+        logits (B · N, classes), labels (B · N,) or (B · N, classes), missing where there is no step, and shares
+        (B · N,) or ``None``.
     """
-    of_steps = torch.where(mask, labels[:, None], MISSING)  # (B, N)
+    of_steps = labels[:, None].expand(*mask.shape, *labels.shape[1:])
+    gone = ~mask if labels.ndim == 1 else ~mask[..., None]
     if shares is not None:
         shares = shares[:, None].expand(mask.shape).flatten()
-    return logits.flatten(0, 1), of_steps.flatten(), shares
+    return logits.flatten(0, 1), of_steps.masked_fill(gone, MISSING).flatten(0, 1), shares

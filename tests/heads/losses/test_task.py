@@ -147,6 +147,10 @@ def test_steps_have_the_label_of_their_sample() -> None:
     assert shares is None
     expected = loss(torch.stack([logits[0, 0], logits[0, 1], logits[1, 0]]), torch.tensor([3, 3, 1]))
     torch.testing.assert_close(loss(flat_logits, flat_labels), expected)
+    _, several, _ = label_steps(logits, mask, torch.tensor([[1, 0], [0, 1]]))
+    assert several.tolist() == [[1, 0] if there else [MISSING] * 2 for there in mask[0]] + [
+        [0, 1] if there else [MISSING] * 2 for there in mask[1]
+    ]
     _, labels, shares = label_steps(logits, mask, torch.tensor([3, MISSING]), torch.tensor([0.25, 1.0]))
     assert labels.tolist() == [3, 3] + [MISSING] * 4
     assert shares is not None
