@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fouls.errors import ManifestError
 from fouls.manifests.keypoints import keypoints_of
 from fouls.manifests.label_checks import check_samples
+from fouls.manifests.paths import resolved_paths
 from fouls.manifests.schema import (
     ROOT_KEY,
     TASKS_KEY,
     frame_label_tasks,
-    is_url,
     label_tasks,
     manifest_schema,
     multi_label_tasks,
@@ -106,6 +106,9 @@ def _difference(names: Sequence[str], others: Sequence[str]) -> str:
 
 
 def _check_unique(tables: Sequence[pa.Table], sources: Sequence[str]) -> None:
+    names = pa.chunked_array([chunk for table in tables for chunk in table["video_id"].chunks], pa.string())
+    if pc.count_distinct(names).as_py() == len(names):
+        return
     homes: dict[str, str] = {}
     for table, source in zip(tables, sources, strict=True):
         for video_id in table["video_id"].to_pylist():
@@ -118,12 +121,8 @@ def _check_unique(tables: Sequence[pa.Table], sources: Sequence[str]) -> None:
 
 
 def _with_absolute_paths(table: pa.Table) -> pa.Table:
-    root = table.schema.metadata.get(ROOT_KEY)
-    if root is None:
-        return table
-    paths = [path if is_url(path) else os.path.join(root.decode(), path) for path in table["path"].to_pylist()]
     index = table.schema.get_field_index("path")
-    return table.set_column(index, table.schema.field("path"), pa.array(paths, pa.string()))
+    return table.set_column(index, table.schema.field("path"), resolved_paths(table))
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:

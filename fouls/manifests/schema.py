@@ -65,6 +65,9 @@ BASE_FIELDS: tuple[pa.Field, ...] = (
 PROBE_COLUMNS = tuple(field.name for field in BASE_FIELDS[9:])
 """What the probe finds, not the builder."""
 
+URL_PATTERN = r"[A-Za-z][A-Za-z0-9+.-]*://"
+"""How a ``path`` that is a URL begins."""
+
 _TASK_NAME = re.compile(r"[\w.-]+")
 
 
@@ -144,4 +147,4 @@ def frame_label_tasks(column_names: Sequence[str]) -> list[str]:
 
 def is_url(path: str) -> bool:
     """Whether a manifest's ``path`` is a URL (``scheme://…``), which is passed on as it is."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+    return re.match(URL_PATTERN, path) is not None

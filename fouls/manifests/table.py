@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from fouls.errors import ManifestError
 from fouls.manifests.keypoints import digest_of, keypoints_of
 from fouls.manifests.merge import merge_tables
+from fouls.manifests.paths import resolved_paths
 from fouls.manifests.schema import (
     FRAME_LABEL_PREFIX,
     KEYPOINTS_COLUMN,
@@ -22,7 +23,6 @@ from fouls.manifests.schema import (
     TASKS_KEY,
     VERSION_KEY,
     TaskKind,
-    is_url,
 )
 from fouls.manifests.validation import check_version, validate
 
@@ -150,9 +150,8 @@ def root_of(table: pa.Table) -> Path | None:
 
 def absolute_paths(table: pa.Table) -> list[str]:
     """The ``path`` column with every relative path below the root; URLs pass through."""
-    root = root_of(table)
-    paths: list[str] = table["path"].to_pylist()
-    return paths if root is None else [path if is_url(path) else os.path.join(root, path) for path in paths]
+    paths: list[str] = resolved_paths(table).to_pylist()
+    return paths
 
 
 def fingerprint_of(table: pa.Table) -> str:

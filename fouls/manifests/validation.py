@@ -13,6 +13,7 @@ from fouls.errors import ManifestError
 from fouls.manifests.complaints import complain
 from fouls.manifests.keypoints import check_keypoints
 from fouls.manifests.label_checks import check_labels, check_samples
+from fouls.manifests.paths import stands_alone
 from fouls.manifests.schema import (
     BASE_FIELDS,
     FRAME_LABEL_PREFIX,
@@ -28,7 +29,6 @@ from fouls.manifests.schema import (
     TASKS_KEY,
     VERSION_KEY,
     check_task_names,
-    is_url,
 )
 
 __all__ = ["check_samples", "check_unique", "check_version", "validate"]
@@ -160,9 +160,8 @@ def _check_paths(table: pa.Table, source: str) -> None:
         if not PurePath(root).is_absolute():
             raise ManifestError(f"{source}: metadata {ROOT_KEY.decode()} is {root!r}; it must be an absolute folder")
         return
-    relative = [not is_url(path) and not PurePath(path).is_absolute() for path in table["path"].to_pylist()]
     rule = f"is relative, but the metadata has no {ROOT_KEY.decode()}"
-    complain(table, pa.chunked_array([relative], pa.bool_()), "path", source, rule)
+    complain(table, pc.invert(stands_alone(table["path"])), "path", source, rule)
 
 
 def check_unique(table: pa.Table, source: str) -> None:
@@ -171,6 +170,8 @@ def check_unique(table: pa.Table, source: str) -> None:
     Raises:
         ManifestError: names both rows.
     """
+    if pc.count_distinct(table["video_id"]).as_py() == table.num_rows:
+        return
     seen: dict[str, int] = {}
     for row, video_id in enumerate(table["video_id"].to_pylist()):
         if video_id in seen:
