@@ -124,6 +124,9 @@ def make_objective(train: Samples, tasks: Sequence[Task], config: LossConfig) ->
         tasks: what to learn.
         config: resolved.
     """
-    losses = {task.name: task_loss(config, task.name, label_counts(task, train), train.device) for task in tasks}
+    losses = {
+        task.name: task_loss(config, task.name, label_counts(task, train), train.device, multi_label=task.multi_label)
+        for task in tasks
+    }
     weights = {task.name: config.task_weights.get(task.name, 1.0) for task in tasks}
     return Objective(tasks=tuple(tasks), losses=losses, config=config, weights=weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,25 @@ def test_a_multi_label_task_beside_another(tmp_path: Path) -> None:
     assert next(row for row in table if row["sample_id"] == "v39" and row["task"] == "moods")["labels"] is None
     [predictions] = [each for each in result.predictions if each.task.name == "moods"]
     assert predictions.probabilities.sum(axis=1).max() > 1.2  # each class on its own
+
+
+def test_a_class_that_never_occurs_is_learned_to_be_absent(tmp_path: Path) -> None:
+    videos = [
+        dataclasses.replace(
+            video, multi_labels={"moods": [mood for mood in video.multi_labels["moods"] or () if mood != 2]}
+        )
+        for video in scenes()
+    ]
+    store = make_store(tmp_path / "store", videos)
+    manifest = make_manifest(videos, {"moods": TASKS["moods"]}, multi_label_tasks=["moods"])
+    options = RunOptions(
+        head=make_head_config("linear", {"dropout": 0.0}),
+        train=TrainConfig(epochs=30, lr=3e-2),
+        loss=LossConfig(kind="bce", label_smoothing=0.0),
+    )
+    trained = train_head(prepare(store, manifest, options, manifest_path="m"), out=tmp_path / "runs")
+    [predictions] = evaluate(trained.run, store, manifest, split="test").predictions
+    assert predictions.probabilities[:, 2].max() < 0.1
 
 
 def test_it_needs_a_binary_loss(tmp_path: Path) -> None:

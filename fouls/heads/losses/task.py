@@ -68,7 +68,9 @@ class TaskLoss:
         return logits
 
 
-def task_loss(config: LossConfig, task: str, counts: Tensor, device: torch.device) -> TaskLoss:
+def task_loss(
+    config: LossConfig, task: str, counts: Tensor, device: torch.device, *, multi_label: bool = False
+) -> TaskLoss:
     """The loss of a task.
 
     Args:
@@ -76,7 +78,11 @@ def task_loss(config: LossConfig, task: str, counts: Tensor, device: torch.devic
         task: its name.
         counts: (classes,) examples of each class in the train split.
         device: where the logits will be.
+        multi_label: examples carry any number of labels: a class without examples weighs 1 then, since that an example
+            is not of it is something to learn.
     """
     own = config.of_task(task)
     weights = class_weights(counts, own.class_weights, own.max_class_weight, own.effective_number_beta)
+    if multi_label:
+        weights = torch.where(counts > 0, weights, 1.0)
     return TaskLoss(config=own, counts=counts.to(device), weights=weights.to(device))
