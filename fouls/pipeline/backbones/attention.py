@@ -8,7 +8,8 @@ for oneDNN. Whole products over tiles that stay in the cache come near it; ``ben
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 
 AttentionKind = Literal["tiled", "library"]
 """``tiled``: what is here. ``library``: what the library that the net is from does by itself."""
+
+AddBias = Callable[[Tensor, slice, slice, slice], None]
+"""Adds to a tile of scores (b, h, n, M) in place, which is these of the B, of the H and of the N."""
 
 TILE_BYTES = 4 * 2**20
 """Of scores that are held at once: they stay in a CPU's caches, and are enough for a product to be efficient."""
@@ -26,9 +30,20 @@ SAMPLE_STEP = 32
 _IN_TRANSFORMERS = "fouls_tiled"
 
 
-def tiles_pay(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether tiles are faster than what torch does by itself: in bf16, on a CPU that multiplies it natively."""
-    return device.type == "cpu" and dtype == torch.bfloat16 and cpu_multiplies_bf16()
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How a net's attention can be tiled."""
+
+    switch: Callable[[], None]
+    """Does it, for good."""
+    pays_in_fp32: bool
+    """Whether that is faster in fp32 too: where the library does not use torch's attention, but holds all scores."""
+
+    def pays(self, device: torch.device, dtype: torch.dtype) -> bool:
+        """Whether tiles are faster: on a CPU, in bf16 where it multiplies that natively, or in fp32 as above."""
+        if device.type != "cpu":
+            return False
+        return (dtype == torch.bfloat16 and cpu_multiplies_bf16()) or (dtype == torch.float32 and self.pays_in_fp32)
 
 
 def cpu_multiplies_bf16() -> bool:
@@ -39,9 +54,9 @@ def cpu_multiplies_bf16() -> bool:
 
 
 def tiled_attention(
-    query: Tensor, key: Tensor, value: Tensor, *, scale: float, biases: Sequence[Tensor] = ()
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, add_bias: AddBias | None = None
 ) -> Tensor:
-    """softmax(scale · query · keyᵀ + biases) · value. Products and the softmax accumulate in fp32, whatever the dtype.
+    """softmax(scale · query · keyᵀ + bias) · value. Products and the softmax accumulate in fp32, whatever the dtype.
 
     The scores themselves are held in the dtype of the query. In half precision each row is shifted first, so that
     those of its scores that count lie near 0, where rounding does not change them: the softmax does not see a shift.
@@ -51,7 +66,7 @@ def tiled_attention(
         key: (B, H, M, D).
         value: (B, H, M, E).
         scale: of the scores, usually 1 / √D.
-        biases: added to the scores, one after the other; each (B or 1, H or 1, N, M).
+        add_bias: adds a bias to the scores.
 
     Returns:
         (B, H, N, E), contiguous.
@@ -68,9 +83,8 @@ def tiled_attention(
         shape = (span.stop - span.start, lines.stop - lines.start, columns)
         scores = scratch[: math.prod(shape)].view(shape)
         torch.baddbmm(shifts[span, lines], queries[span, lines], keys[span].mT, alpha=scale, out=scores)
-        for bias in biases:
-            part = bias[clips if len(bias) > 1 else slice(1), some if bias.shape[1] > 1 else slice(1), lines]
-            scores.view(-1, some.stop - some.start, *shape[1:]).add_(part)
+        if add_bias is not None:
+            add_bias(scores.view(-1, some.stop - some.start, *shape[1:]), clips, some, lines)
         torch.softmax(scores, -1, out=scores)
         torch.bmm(scores, values[span], out=out[span, lines])
     return out.view(batch, heads, rows, -1)
@@ -104,8 +118,8 @@ def _tiles(shape: tuple[int, int, int], tile: tuple[int, int, int]) -> Iterator[
                 yield spans[0], spans[1], spans[2]
 
 
-def tiling(model: Any) -> Callable[[], None] | None:
-    """How to give a model of transformers this attention; ``None`` where it does not use torch's own."""
+def tiling(model: Any) -> Tiling | None:
+    """That of a model of transformers; ``None`` where it does not use torch's attention."""
     if model.config._attn_implementation != "sdpa":
         return None
 
@@ -115,7 +129,7 @@ def tiling(model: Any) -> Callable[[], None] | None:
         AttentionInterface.register(_IN_TRANSFORMERS, _tiled_in_transformers)
         model.set_attn_implementation(_IN_TRANSFORMERS)
 
-    return switch
+    return Tiling(switch=switch, pays_in_fp32=False)
 
 
 def _tiled_in_transformers(

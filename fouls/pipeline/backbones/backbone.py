@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fouls.cache.spec import Precision, PreprocessingSpec, WeightsSpec
 from fouls.errors import BackboneError
-from fouls.pipeline.backbones.attention import AttentionKind, tiles_pay
+from fouls.pipeline.backbones.attention import AttentionKind, Tiling
 from fouls.pipeline.backbones.clip_threads import for_each_clip
 from fouls.pipeline.backbones.preprocessing import as_uint8_tensor, normalise, resize_and_crop
 
@@ -54,8 +54,8 @@ class Net:
     """By name; the first is the default."""
     heads: tuple[str, ...] = ()
     """Children of ``module`` that only pools read; they stay in fp32, as the tokens that they read."""
-    tile_attention: Callable[[], None] | None = None
-    """Makes the attention of ``module`` tiled; ``None`` where there is none, or it can't be."""
+    tiling: Tiling | None = None
+    """Of the attention in ``module``; ``None`` where there is none, or it can't be tiled."""
     stream: Stream | None = None
     """Of nets that go through a video piece by piece."""
     classes: tuple[str, ...] = ()
@@ -220,9 +220,9 @@ def _choose_attention(
     net: Net, device: torch.device, dtype: torch.dtype, wanted: AttentionKind | None
 ) -> AttentionKind:
     """Make the attention tiled where it pays, or where that is asked for; see :mod:`.attention`."""
-    if wanted == "tiled" and net.tile_attention is None:
+    if wanted == "tiled" and net.tiling is None:
         raise BackboneError(f"{net.name} has no attention that can be tiled")
-    if net.tile_attention is None or wanted == "library" or not (wanted or tiles_pay(device, dtype)):
+    if net.tiling is None or wanted == "library" or not (wanted or net.tiling.pays(device, dtype)):
         return "library"
-    net.tile_attention()
+    net.tiling.switch()
     return "tiled"

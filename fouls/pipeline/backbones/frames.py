@@ -28,7 +28,7 @@ def frame_net(request: BuildRequest, loaded: Loaded) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=lambda x: _class_tokens(model, x),
-        tile_attention=tiling(model),
+        tiling=tiling(model),
         pools={"mean": mean_pool(dim), "temporal": token_pool(num_frames, dim)},
         notes=loaded.notes,
     )

@@ -57,7 +57,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=preprocessing,
         module=model,
         tokens=lambda x: _tokens(model, x),
-        tile_attention=tiling(model),
+        tiling=tiling(model),
         pools=_pools(model, heads, num_tokens, dim),
         heads=heads,
         classes=class_names(config),

@@ -13,7 +13,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from fouls.errors import BackboneError
+from fouls.pipeline.backbones.attention import Tiling
 from fouls.pipeline.backbones.backbone import Net, Pool
+from fouls.pipeline.backbones.mvit_attention import tile
 from fouls.pipeline.backbones.pooling import mean, temporal_pool
 from fouls.pipeline.backbones.registry import BuildRequest
 from fouls.pipeline.backbones.slowfast import from_slowfast
@@ -45,6 +47,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=preset(video.MViT_V2_S_Weights),
         module=model,
         tokens=lambda x: _tokens(model, x),
+        tiling=Tiling(switch=lambda: tile(model), pays_in_fp32=True),
         pools=pools,
         heads=("head",),
         classes=class_names(request, published, pools),

@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from fouls.pipeline.backbones.attention import Tiling
 from fouls.pipeline.backbones.backbone import Net, Pool
 from fouls.pipeline.backbones.pooling import mean, mean_pool, temporal_pool
 from fouls.pipeline.backbones.registry import BuildRequest
+from fouls.pipeline.backbones.swin_attention import tile
 from fouls.pipeline.backbones.torchvision_nets import class_names, load_net, preset
 
 
@@ -39,6 +41,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=preset(published),
         module=model,
         tokens=lambda x: _tokens(model, x),
+        tiling=Tiling(switch=lambda: tile(model), pays_in_fp32=True),
         pools=pools,
         heads=("head",),
         classes=class_names(request, published, pools),

@@ -123,7 +123,7 @@ def _net(request: BuildRequest, loaded: Loaded) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=_Forward(model.videomae),
-        tile_attention=tiling(model),
+        tiling=tiling(model),
         pools=_pools(model),
         heads=FAMILY.heads.optional,
         classes=class_names(model.config),

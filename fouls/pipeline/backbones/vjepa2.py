@@ -76,7 +76,7 @@ def build(request: BuildRequest) -> Net:
         preprocessing=loaded.preprocessing,
         module=model,
         tokens=lambda x: _tokens(model, x),
-        tile_attention=tiling(model),
+        tiling=tiling(model),
         pools={
             "mean": mean_pool(dim),
             "temporal": temporal_pool(num_steps, dim),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch.nn.functional as F
 
 from fouls.errors import BackboneError
 from fouls.pipeline.backbones import attention
-from fouls.pipeline.backbones.attention import tiled_attention, tiles_pay
+from fouls.pipeline.backbones.attention import Tiling, tiled_attention
+from fouls.pipeline.backbones.backbone import _choose_attention
 from fouls.pipeline.backbones.loading import load_backbone
 from tests.pipeline.backbones.checkpoints import tiny_checkpoint
+from tests.pipeline.backbones.reduced import reduce
 
 
 def heads(*shape, dtype=torch.float32, seed=0):
@@ -21,11 +24,11 @@ def heads(*shape, dtype=torch.float32, seed=0):
     return torch.from_numpy(values).to(dtype).transpose(1, 2)
 
 
-def exact(query, key, value, scale, biases=()):
+def exact(query, key, value, scale, bias=None):
     """By hand, in numpy and fp64."""
     q, k, v = (part.double().numpy() for part in (query, key, value))
     scores = scale * np.einsum("bhnd,bhmd->bhnm", q, k)
-    for bias in biases:
+    if bias is not None:
         scores = scores + bias.double().numpy()
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     return torch.from_numpy(np.einsum("bhnm,bhme->bhne", weights / weights.sum(-1, keepdims=True), v))
@@ -40,10 +43,14 @@ def exact(query, key, value, scale, biases=()):
 def test_tiles_are_what_the_formula_says(monkeypatch, tile_bytes, biased):
     monkeypatch.setattr(attention, "TILE_BYTES", tile_bytes)
     query, key, value = heads(5, 2, 70, 8), heads(5, 2, 90, 8, seed=1), heads(5, 2, 90, 6, seed=2)
-    biases = [heads(1, 2, 70, 90, seed=3), heads(5, 1, 70, 90, seed=4)] if biased else []
-    ours = tiled_attention(query, key, value, scale=0.4, biases=biases)
+    bias = heads(5, 2, 70, 90, seed=3) if biased else torch.zeros(5, 2, 70, 90)
+
+    def add_bias(scores, clips, some, rows):
+        scores.add_(bias[clips, some, rows])
+
+    ours = tiled_attention(query, key, value, scale=0.4, add_bias=add_bias if biased else None)
     assert ours.shape == (5, 2, 70, 6)
-    torch.testing.assert_close(ours.double(), exact(query, key, value, 0.4, biases), atol=2e-6, rtol=0)
+    torch.testing.assert_close(ours.double(), exact(query, key, value, 0.4, bias), atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("rows", [1, 33, 197, 300])
@@ -116,14 +123,16 @@ def test_without_a_scaling_it_is_that_of_the_paper():
     torch.testing.assert_close(ours.transpose(1, 2).double(), exact(*parts, 1 / 4), atol=1e-6, rtol=0)
 
 
-def test_tiles_pay_in_bf16_on_cpus_that_multiply_it(monkeypatch):
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("pays_in_fp32", [True, False])
+def test_tiles_pay_in_bf16_on_cpus_that_multiply_it(monkeypatch, native, pays_in_fp32):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    tiling = Tiling(switch=list, pays_in_fp32=pays_in_fp32)
     cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
-    for native in (True, False):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda native=native: {"avx512_bf16": native})
-        assert tiles_pay(cpu, torch.bfloat16) is native
-        assert not tiles_pay(cpu, torch.float32)
-        assert not tiles_pay(cpu, torch.float16)
-        assert not tiles_pay(cuda, torch.bfloat16)
+    assert tiling.pays(cpu, torch.bfloat16) is native
+    assert tiling.pays(cpu, torch.float32) is pays_in_fp32
+    assert not tiling.pays(cpu, torch.float16)
+    assert not any(tiling.pays(cuda, dtype) for dtype in (torch.bfloat16, torch.float32, torch.float16))
 
 
 @pytest.fixture(scope="module")
@@ -144,17 +153,45 @@ def test_the_choice_is_automatic_and_told(checkpoint, monkeypatch, native):
 def test_nothing_is_tiled_on_a_gpu(checkpoint, monkeypatch):
     """The decision of a backbone on a GPU, made without one."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    from fouls.pipeline.backbones.backbone import Net, _choose_attention
-
-    net = load_backbone("videomae", weights=checkpoint)._net
     switched = []
-    spied = Net(**{**vars(net), "tile_attention": lambda: switched.append(1)})
-    assert _choose_attention(spied, torch.device("cuda"), torch.bfloat16, None) == "library"
+    tiling = Tiling(switch=lambda: switched.append(1), pays_in_fp32=True)
+    net = replace(load_backbone("videomae", weights=checkpoint)._net, tiling=tiling)
+    assert _choose_attention(net, torch.device("cuda"), torch.bfloat16, None) == "library"
     assert not switched
-    assert _choose_attention(spied, torch.device("cpu"), torch.bfloat16, None) == "tiled"
+    assert _choose_attention(net, torch.device("cpu"), torch.bfloat16, None) == "tiled"
     assert switched
 
 
 def test_a_net_without_attention_says_so():
     with pytest.raises(BackboneError, match="r3d_18 has no attention that can be tiled"):
         load_backbone("r3d_18", weights="random:0", attention="tiled")
+
+
+@pytest.mark.parametrize("name", ["videomae", "dinov2_s", "vit", "vjepa2", "mvit_v2_s", "swin3d_t"])
+def test_tiled_nets_give_what_the_library_gives(name, monkeypatch):
+    """In fp32 nothing but the order of sums differs."""
+    num_frames = reduce(name, monkeypatch)
+    library, tiled = (
+        load_backbone(name, weights="random:0", num_frames=num_frames, attention=kind) for kind in ("library", "tiled")
+    )
+    assert (library.attention, tiled.attention) == ("library", "tiled")
+    size = library.preprocessing.crop
+    clips = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, library.num_frames, size, size))).float()
+    pools = [pool for pool in library.pools if pool != "logits"]
+    wanted, ours = library.features(clips, pools), tiled.features(clips, pools)
+    for pool in pools:
+        largest = wanted[pool].abs().max().item()
+        torch.testing.assert_close(ours[pool], wanted[pool], atol=1e-5 * largest, rtol=0)
+
+
+def test_a_net_gets_its_own_attention(monkeypatch):
+    """What is tiled is called, and what is not is not."""
+    calls = []
+    monkeypatch.setattr(attention, "tiled_attention", lambda *_, **__: calls.append(1) or 1 / 0)
+    reduce("videomae", monkeypatch)
+    library, tiled = (load_backbone("videomae", weights="random:0", attention=kind) for kind in ("library", "tiled"))
+    clip = torch.zeros(1, 3, 16, 224, 224)
+    library.features(clip)
+    assert not calls
+    with pytest.raises(ZeroDivisionError):
+        tiled.features(clip)

@@ -44,8 +44,8 @@ def assert_parity(backbone, frames, x, expected):
         # Where it comes from: torchvision divides by 255 and then normalises, fouls does both in one step, which
         # makes 2.4e-7 in the input; of that the nets were seen to make at most 8e-7 of the largest feature.
         assert (ours[pool] - theirs).abs().max() <= 4e-6 * theirs.abs().max()
-        # On the same input only the order of the sums in a mean is left.
-        assert (same_input[pool] - theirs).abs().max() <= 5e-7 * theirs.abs().max()
+        # On the same input only the order of sums is left: of a mean, and in the attention.
+        assert (same_input[pool] - theirs).abs().max() <= 2e-6 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("name", ["mvit_v1_b", "mvit_v2_s"])
