@@ -56,21 +56,22 @@ def create_group(
     Safe to repeat after a crash at any point; a group that is there is left as it is.
 
     Raises:
-        StoreError: a part of the store is a link that leads out of it.
+        StoreError: a part of the store is a link that leads out of it, or the disk takes no more.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    if not (path / "zarr.json").exists():
-        attributes = {
-            "format_version": FORMAT_VERSION,
-            "fingerprint": spec.fingerprint,
-            "spec": spec.to_dict(),
-            "block_rows": block_rows,
-            "pools": {pool: list(shape) for pool, shape in sorted(shapes.items())},
-            "made_by": dict(made_by),
-            **({"grids": {pool: list(grid) for pool, grid in sorted(grids.items())}} if grids else {}),
-        }
-        zarr.create_group(path, zarr_format=3, attributes=seal(attributes))
-    complete_group(path)
+    attributes = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": spec.fingerprint,
+        "spec": spec.to_dict(),
+        "block_rows": block_rows,
+        "pools": {pool: list(shape) for pool, shape in sorted(shapes.items())},
+        "made_by": dict(made_by),
+        **({"grids": {pool: list(grid) for pool, grid in sorted(grids.items())}} if grids else {}),
+    }
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / "zarr.json").exists():
+            zarr.create_group(path, zarr_format=3, attributes=seal(attributes))
+        complete_group(path)
 
 
 def complete_group(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -61,8 +61,9 @@ def summarise(store: Store) -> Summary:
     status = row_status(table, retired, ledger)
     counts = dict(zip(STATUSES, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True))
     seconds = _total(record.seconds for record in ledger)
-    worked = _union_seconds(ledger)
-    recorded = sum(stop - start for record in ledger for start, stop in record.done)
+    spans = [(span, record) for record in ledger if (span := _span(record)) is not None]
+    worked = _union_seconds(span for span, _ in spans)
+    recorded = sum(stop - start for _, record in spans for start, stop in record.done)
     return Summary(
         rows=int((~retired).sum()),
         done=counts["done"],
@@ -122,15 +123,19 @@ def _total(parts: Any) -> dict[str, float]:
     return total
 
 
-def _union_seconds(ledger: Sequence[BlockRecord]) -> float:
+def _span(record: BlockRecord) -> tuple[float, float] | None:
+    """When the last work on a block began and ended; ``None`` where that is not known: the clock may have been set."""
+    if not (record.started_at and record.finished_at):
+        return None
+    start = datetime.fromisoformat(record.started_at).timestamp()
+    stop = datetime.fromisoformat(record.finished_at).timestamp()
+    return (start, stop) if start <= stop else None
+
+
+def _union_seconds(spans: Iterable[tuple[float, float]]) -> float:
     """Seconds during which at least one block was being worked on."""
-    spans = sorted(
-        (datetime.fromisoformat(record.started_at).timestamp(), datetime.fromisoformat(record.finished_at).timestamp())
-        for record in ledger
-        if record.started_at and record.finished_at
-    )
     seconds, until = 0.0, float("-inf")
-    for start, stop in spans:
+    for start, stop in sorted(spans):
         seconds += max(0.0, stop - max(start, until))
         until = max(until, stop)
     return seconds
