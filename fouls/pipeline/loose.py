@@ -66,7 +66,7 @@ def extract_loose(
         timeout_seconds: for one video.
     """
     probes = probe_files(videos, workers=workers, timeout_seconds=timeout_seconds)
-    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec, known={})
+    planned = plan_rows(_as_manifest(videos, probes, one_sample), spec)
     usable = pc.is_null(planned["plan_error"])
     hopeless = planned.filter(pc.invert(usable))
     failures: dict[str, str] = dict(

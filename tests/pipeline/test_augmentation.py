@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from fouls.cache.spec import AugmentationSpec, SamplingSpec, Spec
 from fouls.errors import ConfigError
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.augmentation import ClipKey, draw, jitter_clip, random_view
-from fouls.pipeline.plan import plan_video
+from fouls.pipeline.plan import plan_rows
 from fouls.pipeline.sampling import sample_clips
 from tests.cache.conftest import make_spec
 
@@ -167,25 +168,23 @@ def test_dense_clips_that_reach_past_the_end_go_no_further() -> None:
 
 
 def test_each_clip_of_each_pass_draws_for_itself_and_makes_one_crop() -> None:
-    video = {"video_id": "v", "content_hash": "ab" * 32, "start_frame": 100, "stop_frame": 300, "fps": 25.0}
-    video |= {"num_frames": 400, "probe_error": None}
+    video = {"video_id": "v", "sample_id": "v", "view": 0, "content_hash": "ab" * 32, "fps": 25.0, "num_frames": 400}
+    video |= {"start_frame": 100, "stop_frame": 300, "probe_error": None}
     sampling = SamplingSpec(kind="views", num_frames=8, frame_stride=4, num_clips=5, num_crops=3)
     spec = augmented(sampling)
-    planned = plan_video(video, spec, range(4))
-    places = [(clip.augment, clip.clip, clip.crop) for clip in planned]
+    planned = plan_rows(pa.Table.from_pylist([video]), spec, passes=3).to_pylist()
+    places = [(row["augment"], row["clip"], row["crop"]) for row in planned]
     assert places[:15] == [(0, clip, crop) for clip in range(5) for crop in range(3)]
     assert places[15:] == [(augment, clip, 0) for augment in (1, 2, 3) for clip in range(5)]
-    plain = {clip.clip: clip.indices for clip in planned if clip.augment == 0}
-    assert all(clip.indices is not None and plain[clip.clip] is not None for clip in planned)
-    shifts = {(clip.augment, clip.clip): int((clip.indices - plain[clip.clip])[0]) for clip in planned[15:]}  # type: ignore[operator, index]
+    plain = {row["clip"]: row["frame_indices"] for row in planned if row["augment"] == 0}
+    shifts = {(row["augment"], row["clip"]): row["frame_indices"][0] - plain[row["clip"]][0] for row in planned[15:]}
     assert len(set(shifts.values())) > 5
-    for clip in planned[15:]:
-        key = ClipKey(content="ab" * 32, segment=(100, 300), clip=clip.clip, augment=clip.augment)
-        expected = jitter_clip(sample_clips(200, 25.0, sampling)[clip.clip], 200, 25.0, spec, key) + 100
-        np.testing.assert_array_equal(clip.indices, expected)  # type: ignore[arg-type]
-        assert clip.indices is not None
-        assert clip.indices.min() >= 100
-        assert clip.indices.max() < 300
+    for row in planned[15:]:
+        key = ClipKey(content="ab" * 32, segment=(100, 300), clip=row["clip"], augment=row["augment"])
+        expected = jitter_clip(sample_clips(200, 25.0, sampling)[row["clip"]], 200, 25.0, spec, key) + 100
+        assert row["frame_indices"] == expected.tolist()
+        assert min(row["frame_indices"]) >= 100
+        assert max(row["frame_indices"]) < 300
 
 
 def test_no_jitter_leaves_the_frames_of_the_plain_pass() -> None:
