@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 from fouls.errors import ConfigError, StoreError
@@ -26,6 +25,7 @@ from fouls.video.isolation import IsolatedPool
 
 from .backbones.checkpoints import tiny_checkpoint
 from .conftest import NUM_VIDEOS, Project
+from .test_cutting import break_from_last_key_frame
 from .test_extract import HOW_IT_WAS_ASKED_FOR, contents
 
 DENSE = SamplingOptions(kind="dense", frame_stride=1, hop=5)
@@ -140,16 +140,6 @@ def test_only_what_lacks_is_done(pair: Pair) -> None:
     forget(pair, "two", 1, 2)  # 2 … 5
     assert run_counted([one, two], pair) == {f"v{number}": 1 for number in range(2, 8)}
     assert (pair.files("one"), pair.files("two")) == (complete, whole)
-
-
-def break_from_last_key_frame(path: Path) -> None:
-    with av.open(path) as container:
-        *_, key = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe]
-    data = bytearray(path.read_bytes())
-    stop = data.index(b"moov") - 4
-    data[key:stop] = bytes(stop - key)
-    path.unlink()
-    path.write_bytes(data)
 
 
 def test_what_fails_for_one_backbone_is_done_for_the_other(pair: Pair) -> None:
