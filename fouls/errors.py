@@ -35,6 +35,10 @@ class SpecMismatchError(StoreError):
     """The store was made with another spec. Names the differing fields and the command that would work."""
 
 
+class StorageError(FoulsError):
+    """Object storage that can't be reached, has no such bucket, or refuses. Says nothing of what lies there."""
+
+
 class ExportError(FoulsError):
     """Features that can't be handed on so: the format can't hold them, or the folder is not free."""
 
@@ -100,6 +104,7 @@ VIDEO_ERROR_CODES = {
     "timeout": "decoding took longer than --decode-timeout",
     "decoder_crashed": "the decoding process died on it",
     "too_short": "no frame at all where the sampling needs one",
+    "unreachable": "its storage did not give it, however often it was asked",
     "changed": "the file is not the one that the manifest describes",
 }
 """Class of error → what it means."""

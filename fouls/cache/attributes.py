@@ -7,11 +7,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fouls.cache.spec import Spec
 from fouls.errors import ConfigError, DamagedStoreError, StoreError
+from fouls.objects.location import Location
 
 FORMAT_VERSION = 1
 CHECKSUM = "checksum"
@@ -54,7 +54,7 @@ def is_sealed(attributes: Mapping[str, Any]) -> bool:
     return attributes.get(CHECKSUM) == attributes_checksum(attributes)
 
 
-def parse_attributes(attributes: Mapping[str, Any], path: Path) -> Attributes:
+def parse_attributes(attributes: Mapping[str, Any], path: Location) -> Attributes:
     """Check the attributes of the store at ``path``.
 
     Raises:
@@ -92,7 +92,7 @@ def parse_attributes(attributes: Mapping[str, Any], path: Path) -> Attributes:
     )
 
 
-def _check_version(attributes: Mapping[str, Any], path: Path) -> None:
+def _check_version(attributes: Mapping[str, Any], path: Location) -> None:
     version = attributes["format_version"]
     if not _is_whole_number(version, at_least=1):
         raise DamagedStoreError(f"{path} has format version {version!r}, which is none: restore {path / 'zarr.json'}")
@@ -103,7 +103,7 @@ def _check_version(attributes: Mapping[str, Any], path: Path) -> None:
         raise StoreError(refused)
 
 
-def _parse_pools(pools: Any, spec: Spec, path: Path) -> dict[str, tuple[int, ...]]:
+def _parse_pools(pools: Any, spec: Spec, path: Location) -> dict[str, tuple[int, ...]]:
     if not isinstance(pools, dict) or sorted(pools) != list(spec.pools):
         raise DamagedStoreError(f"{path} is not a store that fouls can read: its pools are not those of its spec")
     for name, shape in pools.items():
@@ -117,19 +117,19 @@ def _parse_pools(pools: Any, spec: Spec, path: Path) -> dict[str, tuple[int, ...
     return {name: tuple(shape) for name, shape in pools.items()}
 
 
-def _parse_block_rows(block_rows: Any, path: Path) -> int:
+def _parse_block_rows(block_rows: Any, path: Location) -> int:
     if not _is_length(block_rows):
         raise DamagedStoreError(f"{path} is not a store that fouls can read: its blocks have {block_rows!r} rows")
     return int(block_rows)
 
 
-def _parse_made_by(made_by: Any, path: Path) -> dict[str, Any]:
+def _parse_made_by(made_by: Any, path: Location) -> dict[str, Any]:
     if not isinstance(made_by, dict):
         raise DamagedStoreError(f"{path} is not a store that fouls can read: made_by is {made_by!r}")
     return dict(made_by)
 
 
-def _parse_grids(grids: Any, path: Path) -> dict[str, tuple[int, int, int]]:
+def _parse_grids(grids: Any, path: Location) -> dict[str, tuple[int, int, int]]:
     if not isinstance(grids, dict) or not all(
         isinstance(grid, list) and len(grid) == 3 and all(map(_is_length, grid)) for grid in grids.values()
     ):

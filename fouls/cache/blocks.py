@@ -17,8 +17,10 @@ from fouls.cache.disk import writing
 from fouls.cache.ledger import BlockRecord, commit, from_ranges
 from fouls.cache.links import refuse_links
 from fouls.cache.store import Store
+from fouls.cache.zarr_store import zarr_store
 from fouls.errors import StoreError
 from fouls.files import sync
+from fouls.objects.location import Location
 
 Features = dict[str, npt.NDArray[Any]]
 """Pool → (rows of the block, …) in the stored dtype."""
@@ -29,7 +31,7 @@ class BlockWriter:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._group = zarr.open_group(store.path, mode="r+", zarr_format=3)
+        self._group = zarr.open_group(zarr_store(store.path), mode="r+", zarr_format=3)
 
     def commit(self, features: Features, record: BlockRecord) -> BlockRecord:
         """Write a block's arrays whole, and then its record.
@@ -55,7 +57,7 @@ class BlockWriter:
             refuse_links(self.store.path, chunk.parent)
             with writing(self.store.path):
                 array[start:stop] = values
-                if chunk.exists():  # a chunk of nothing but NaN is not stored
+                if isinstance(chunk, Path) and chunk.exists():  # a chunk of nothing but NaN is not stored
                     sync(chunk)
         seconds = {**record.seconds, "write": round(time.perf_counter() - started, 6)}
         record = dataclasses.replace(
@@ -68,7 +70,7 @@ class BlockWriter:
         return record
 
 
-def chunk_path(store: Store, pool: str, block: int) -> Path:
+def chunk_path(store: Store, pool: str, block: int) -> Location:
     """Where a block of a pool lies."""
     return store.path.joinpath(pool, "c", str(block), *["0"] * len(store.pools[pool]))
 

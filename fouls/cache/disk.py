@@ -6,16 +6,16 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from fouls.errors import StoreError
+from fouls.objects.location import Location
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def writing(store: Path) -> Iterator[None]:
+def writing(store: Location) -> Iterator[None]:
     """Around whatever writes into a store.
 
     Raises:

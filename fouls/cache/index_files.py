@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
 from fouls.cache.disk import writing
+from fouls.cache.lease import check_lease
 from fouls.cache.links import refuse_links
 from fouls.errors import DamagedStoreError
 from fouls.files import write_atomically
+from fouls.objects.location import Location
 
 INDEX_FOLDER = "rows"
 COPY_SUFFIX = ".copy"
@@ -22,12 +23,12 @@ _NAME = re.compile(r"(?P<number>\d{8})(?:-(?P<digest>[0-9a-f]{16}))?\.parquet")
 """The digest is missing in stores that were made before it was thought of."""
 
 
-def index_files(store: Path) -> list[Path]:
+def index_files(store: Location) -> list[Location]:
     """The files of the row index, in the order in which they were planned."""
-    return sorted((store / INDEX_FOLDER).glob("*.parquet"))
+    return sorted((store / INDEX_FOLDER).glob("*.parquet"), key=str)
 
 
-def write_index_file(store: Path, data: bytes) -> Path:
+def write_index_file(store: Location, data: bytes) -> Location:
     """Add a file to the index, and then its copy; both are on the disk when this returns.
 
     Raises:
@@ -36,13 +37,14 @@ def write_index_file(store: Path, data: bytes) -> Path:
     folder = store / INDEX_FOLDER
     refuse_links(store, folder)
     path = folder / f"{len(index_files(store)):08d}-{digest(data)}.parquet"
+    check_lease(store, renew=True)
     with writing(store):
         write_atomically(path, data)
         write_atomically(copy_of(path), data)
     return path
 
 
-def read_index_files(store: Path) -> list[tuple[Path, bytes]]:
+def read_index_files(store: Location) -> list[tuple[Location, bytes]]:
     """All files of the index, checked against their names.
 
     Raises:
@@ -59,7 +61,7 @@ def read_index_files(store: Path) -> list[tuple[Path, bytes]]:
     return [(path, _read_checked(path, store)) for path in files]
 
 
-def _read_checked(path: Path, store: Path) -> bytes:
+def _read_checked(path: Location, store: Location) -> bytes:
     data = path.read_bytes()
     if not is_whole(path, data):
         raise DamagedStoreError(
@@ -69,13 +71,13 @@ def _read_checked(path: Path, store: Path) -> bytes:
     return data
 
 
-def is_whole(path: Path, data: bytes) -> bool:
+def is_whole(path: Location, data: bytes) -> bool:
     """Whether a file's bytes, or its copy's, are those that its name tells; true where the name tells nothing."""
     name = _NAME.fullmatch(path.name.removesuffix(COPY_SUFFIX))
     return name is not None and name["digest"] in (None, digest(data))
 
 
-def copy_of(path: Path) -> Path:
+def copy_of(path: Location) -> Location:
     """Where the copy of a file of the index lies."""
     return path.with_name(path.name + COPY_SUFFIX)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from fouls.cache.disk import writing
+from fouls.cache.lease import check_lease
 from fouls.cache.links import refuse_links
 from fouls.errors import DamagedStoreError
-from fouls.files import write_atomically
+from fouls.files import names_in, write_atomically
+from fouls.objects.location import Location
 
 LEDGER_FOLDER = "ledger"
 RECORD_NAME = re.compile(r"\d{8}\.json")
@@ -165,18 +166,19 @@ def _field_names(kind: type) -> frozenset[str]:
     return frozenset(field.name for field in dataclasses.fields(kind))
 
 
-def commit(store: Path, record: BlockRecord) -> None:
+def commit(store: Location, record: BlockRecord) -> None:
     """Mark a block. Its arrays must be on the disk.
 
     Raises:
         StoreError: the ledger lies behind a link, or the disk takes no more.
     """
     refuse_links(store, store / LEDGER_FOLDER)
+    check_lease(store)
     with writing(store):
         write_atomically(record_path(store, record.block), record.to_json())
 
 
-def read_record(store: Path, block: int) -> BlockRecord | None:
+def read_record(store: Location, block: int) -> BlockRecord | None:
     """The record of one block, or ``None`` where no work on it has ended yet.
 
     Raises:
@@ -186,36 +188,37 @@ def read_record(store: Path, block: int) -> BlockRecord | None:
     return read_record_file(path) if path.exists() else None
 
 
-def read_ledger(store: Path) -> list[BlockRecord]:
+def read_ledger(store: Location) -> list[BlockRecord]:
     """All records, in the order of the blocks.
 
     Raises:
         DamagedStoreError: a record is damaged.
     """
     paths = record_files(store)
-    some = [paths[first : first + _FILES_A_TASK] for first in range(0, len(paths), _FILES_A_TASK)]
+    at_once = _FILES_A_TASK if isinstance(store, Path) else 1
+    some = [paths[first : first + at_once] for first in range(0, len(paths), at_once)]
     with ThreadPoolExecutor(_READERS) as readers:  # a drive on the network takes long for one file, not for many
         contents = [data for part in readers.map(_read_all, some) for data in part]
     return [_parse(path, data) for path, data in zip(paths, contents, strict=True)]
 
 
-def _read_all(paths: Sequence[Path]) -> list[bytes]:
+def _read_all(paths: Sequence[Location]) -> list[bytes]:
     return [path.read_bytes() for path in paths]
 
 
-def record_files(store: Path) -> list[Path]:
+def record_files(store: Location) -> list[Location]:
     """The files of the ledger, in the order of the blocks."""
     folder = store / LEDGER_FOLDER
-    names = os.listdir(folder) if folder.is_dir() else []
+    names = names_in(folder)
     return [folder / name for name in sorted(names) if name.endswith(".json") and name != "zarr.json"]
 
 
-def record_path(store: Path, block: int) -> Path:
+def record_path(store: Location, block: int) -> Location:
     """Where the record of a block lies."""
     return store / LEDGER_FOLDER / f"{block:08d}.json"
 
 
-def read_record_file(path: Path) -> BlockRecord:
+def read_record_file(path: Location) -> BlockRecord:
     """One file of the ledger.
 
     Raises:
@@ -224,7 +227,7 @@ def read_record_file(path: Path) -> BlockRecord:
     return _parse(path, path.read_bytes())
 
 
-def _parse(path: Path, data: bytes) -> BlockRecord:
+def _parse(path: Location, data: bytes) -> BlockRecord:
     try:
         record = BlockRecord.from_json(data)
         if path.name != f"{record.block:08d}.json":

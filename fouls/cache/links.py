@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fouls.errors import StoreError
+from fouls.objects.location import Location
 
 
-def refuse_links(store: Path, *folders: Path) -> None:
+def refuse_links(store: Location, *folders: Location) -> None:
     """Refuse to write into folders of a store that are links, or that lie below one.
 
     The store's own folder may be a link: whoever names it means where it leads.
@@ -20,6 +21,8 @@ def refuse_links(store: Path, *folders: Path) -> None:
         StoreError: one of them leads out.
     """
     for folder in folders:
+        if not isinstance(folder, Path):
+            continue  # there are no links on object storage
         for part in (folder, *folder.parents):
             if part == store:
                 break

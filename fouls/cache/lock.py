@@ -6,19 +6,27 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from fouls.cache.disk import writing
+from fouls.cache.lease import leased
 from fouls.errors import StoreError
+from fouls.objects.location import Location
+from fouls.objects.paths import ObjectPath
 
 
 @contextmanager
-def exclusive(store: Path) -> Iterator[None]:
+def exclusive(store: Location) -> Iterator[None]:
     """Hold a store's lock. It is on the folder itself, so that nothing is left behind, whatever dies.
 
+    A store on object storage has a lease instead, which ends a minute after the death of its owner.
+
     Raises:
-        StoreError: another process on this machine is filling the store, or its folder can't be made.
+        StoreError: another process is filling the store, or its folder can't be made.
     """
+    if isinstance(store, ObjectPath):
+        with leased(store):
+            yield
+        return
     if sys.platform == "win32":  # folders can't be locked there
         yield
         return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,8 @@ from fouls.cache.verification.findings import Finding, VerifyReport
 from fouls.cache.verification.strays import ASIDE_SUFFIX
 from fouls.cache.verification.structure import ZARR, array_document, read_group, whole_copy
 from fouls.cache.verify import verify
-from fouls.files import write_atomically
+from fouls.files import move, write_atomically
+from fouls.objects.location import Location, location
 
 MAX_PASSES = 4
 """A pass mends what the next one needs to look further: attributes, then members and index, lengths, blocks."""
@@ -46,17 +46,17 @@ class Repair:
     """What is wrong now."""
 
 
-def repair(path: str | Path, check: Callable[[Path], VerifyReport] = verify) -> Repair:
+def repair(store: str | Location, check: Callable[[Location], VerifyReport] = verify) -> Repair:
     """Mend what can be mended, with the store locked.
 
     Args:
-        path: the store's folder.
+        store: its folder or URL.
         check: verifies it, once before and after each pass.
 
     Raises:
         StoreError: no store there, a newer one, one that is being filled, or one that can't be written.
     """
-    path = Path(path)
+    path = location(store)
     if not path.is_dir():
         open_store(path)  # says that there is none
     mended: list[str] = []
@@ -81,7 +81,7 @@ def _index_is_lost(report: VerifyReport) -> bool:
     return any(finding.kind in ("index", "rows") and finding.remedy == "restore" for finding in report.findings)
 
 
-def _mend_frame(path: Path, finding: Finding) -> str:
+def _mend_frame(path: Location, finding: Finding) -> str:
     file = path / finding.where
     refuse_links(path, file.parent)
     if finding.kind == "index":
@@ -112,11 +112,11 @@ def _group_document(attributes: dict[str, Any] | None) -> dict[str, Any]:
     return {"attributes": attributes or {}, "zarr_format": 3, "node_type": "group"}
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
+def _write_json(path: Location, document: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(document, indent=2).encode())
 
 
-def _mend_blocks(path: Path, findings: tuple[Finding, ...]) -> list[str]:
+def _mend_blocks(path: Location, findings: tuple[Finding, ...]) -> list[str]:
     store = open_store(path)
     lines = []
     for finding in findings:
@@ -159,10 +159,10 @@ def _discard_chunk(store: Store, where: str, block: int) -> str:
     return f"{where}: set aside; {rows} rows of block {block} are to do again"
 
 
-def set_aside(path: Path) -> None:
+def set_aside(path: Location) -> None:
     """Rename a file, where it is there, so that nothing takes it for a part of the store."""
     number = 1
     while (aside := path.with_name(f"{path.name}.{number}{ASIDE_SUFFIX}")).exists():
         number += 1
     if path.exists():
-        path.rename(aside)
+        move(path, aside)

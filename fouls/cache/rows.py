@@ -7,7 +7,6 @@ start at a block of their own, so that no later planning changes what a block ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from fouls.cache.index_files import read_index_files, write_index_file
 from fouls.errors import DamagedStoreError, StoreError, first_line
+from fouls.objects.location import Location
 
 ROW_SCHEMA = pa.schema(
     [
@@ -46,14 +46,14 @@ frames; ``segment_start``, ``segment_stop`` the manifest's segment it was planne
 _TELL_RETIRED = ("video_id", "augment")
 
 
-def append_rows(store: Path, rows: pa.Table) -> Path:
+def append_rows(store: Location, rows: pa.Table) -> Location:
     """Add one planning's rows; on the disk when this returns."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd")
     return write_index_file(store, sink.getvalue().to_pybytes())
 
 
-def read_rows(store: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+def read_rows(store: Location, columns: Sequence[str] | None = None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Read the row index.
 
     Args:
@@ -76,7 +76,7 @@ def read_rows(store: Path, columns: Sequence[str] | None = None) -> tuple[pa.Tab
     return pa.concat_tables(parts).select(names).combine_chunks(), _retired(parts)
 
 
-def _read_part(path: Path, data: bytes, schema: pa.Schema) -> pa.Table:
+def _read_part(path: Location, data: bytes, schema: pa.Schema) -> pa.Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.schema_arrow.names != ROW_SCHEMA.names:

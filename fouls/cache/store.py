@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ from fouls.cache.attributes import parse_attributes
 from fouls.cache.ledger import BlockRecord, read_ledger
 from fouls.cache.rows import read_rows
 from fouls.cache.spec import Spec
+from fouls.cache.zarr_store import zarr_store
 from fouls.errors import DamagedStoreError, StoreError, first_line
+from fouls.objects.location import Location, location
 
 STATUSES = ("todo", "done", "failed", "retired")
 TO_DO, DONE, FAILED, RETIRED = range(4)
@@ -36,7 +37,7 @@ class Store:
         made_by: fouls' and the libraries' versions, and where the weights came from.
     """
 
-    path: Path
+    path: Location
     spec: Spec
     fingerprint: str
     pools: dict[str, tuple[int, ...]]
@@ -73,7 +74,7 @@ class Store:
 
     @cached_property
     def _group(self) -> zarr.Group:
-        return zarr.open_group(self.path, mode="r", zarr_format=3)
+        return zarr.open_group(zarr_store(self.path), mode="r", zarr_format=3)
 
     def rows(self) -> pa.Table:
         """The row index with a ``status`` column (done, failed, todo, retired), as it is now on the disk.
@@ -104,21 +105,22 @@ def row_status(rows: pa.Table, retired: npt.NDArray[np.bool_], ledger: list[Bloc
     return status
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Location) -> Store:
     """Open a store, read-only.
 
     Args:
-        path: the store's folder, such as ``cache/videomae``.
+        path: the store's folder, such as ``cache/videomae``, or its URL, such as ``s3://bucket/cache/videomae``.
 
     Raises:
+        StorageError: the object storage can't be reached, has no such bucket, or refuses.
         StoreError: no store there, or one of a newer format.
         DamagedStoreError: its attributes are not what was written.
     """
-    path = Path(path)
+    path = location(path)
     if not (path / "zarr.json").exists():
         raise StoreError(f"no store at {path}: `fouls extract --backbone NAME --out {path}` makes one")
     try:
-        found = zarr.open_group(path, mode="r", zarr_format=3).attrs.asdict()
+        found = zarr.open_group(zarr_store(path), mode="r", zarr_format=3).attrs.asdict()
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedStoreError(
             f"{path} is not a store that fouls can read ({first_line(error)}): use another --out, or, if it was one, "

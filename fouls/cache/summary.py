@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from fouls.cache.ledger import BlockRecord
 from fouls.cache.quarantine import is_quarantined
 from fouls.cache.rows import read_rows
 from fouls.cache.store import STATUSES, Store, row_status
+from fouls.objects.location import Location
+from fouls.objects.paths import ObjectPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +93,10 @@ def _count_videos(table: pa.Table, retired: npt.NDArray[np.bool_]) -> int:
     return (pc.sum(changes).as_py() or 0) + min(1, len(names))
 
 
-def _bytes_below(folder: Path) -> int:
+def _bytes_below(folder: Location) -> int:
     """Of all files, however deep; a store of many rows has tens of thousands."""
+    if isinstance(folder, ObjectPath):
+        return sum(folder.sizes().values())
     total, waiting = 0, [os.fspath(folder)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:

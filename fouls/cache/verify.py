@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from fouls.cache.store import Store
 from fouls.cache.verification.blocks import Planned, check_chunks, check_records, stored_blocks
@@ -11,9 +10,10 @@ from fouls.cache.verification.findings import VerifyReport
 from fouls.cache.verification.index import check_index
 from fouls.cache.verification.strays import check_files
 from fouls.cache.verification.structure import check_attributes, check_lengths, check_members
+from fouls.objects.location import Location, location
 
 
-def verify(store: Store | str | Path, on_block: Callable[[int], None] = lambda _: None) -> VerifyReport:
+def verify(store: Store | str | Location, on_block: Callable[[int], None] = lambda _: None) -> VerifyReport:
     """Check attributes, members, row index, ledger and arrays: their checksums, and one against the other.
 
     Reads the whole store and writes nothing; a run that fills the store meanwhile does it no harm.
@@ -25,7 +25,7 @@ def verify(store: Store | str | Path, on_block: Callable[[int], None] = lambda _
     Raises:
         StoreError: no store there, or one of a newer format.
     """
-    path = store.path if isinstance(store, Store) else Path(store)
+    path = store.path if isinstance(store, Store) else location(store)
     opened, findings = check_attributes(path)
     if opened is None:
         return VerifyReport(blocks=0, findings=tuple(findings))

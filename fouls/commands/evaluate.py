@@ -11,18 +11,25 @@ import typer
 from fouls.commands import console
 from fouls.commands.scores import print_challenges, print_more_scores, print_scores, warn_of_missing
 from fouls.errors import RunError
+from fouls.objects.location import Location, location
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/videomae-mlp-1.")],
     split: Annotated[str, typer.Option(help="Which samples.")] = "test",
     features: Annotated[
-        list[Path] | None,
-        typer.Option(help="A store of the same spec, once a store of the run; default: the run's.", show_default=False),
+        list[Location] | None,
+        typer.Option(
+            parser=location,
+            help="A store of the same spec, once a store of the run; default: the run's.",
+            show_default=False,
+        ),
     ] = None,
     manifest: Annotated[
-        Path | None,
-        typer.Option(help="The labels: a manifest, or a folder of them; default: the run's.", show_default=False),
+        Location | None,
+        typer.Option(
+            parser=location, help="The labels: a manifest, or a folder of them; default: the run's.", show_default=False
+        ),
     ] = None,
     average_passes: Annotated[
         bool,
@@ -72,8 +79,9 @@ def evaluate(
     console.next_step(f"{''.join(official)}look at the pictures in {run}; or fouls predict {run} VIDEO")
 
 
-def _as_trained(run: Path, path: str, option: str) -> Path:
+def _as_trained(run: Path, path: str, option: str) -> Location:
     """What the run was trained on, if it is still there."""
-    if not Path(path).exists():
+    place = location(path)
+    if not place.exists() and not place.is_dir():
         raise RunError(f"{run} was trained on {path}, which is not here: say where it is with {option}")
-    return Path(path)
+    return place

@@ -12,6 +12,7 @@ import typer
 from fouls.commands import console
 from fouls.commands.store import AsJson, StorePath
 from fouls.errors import ConfigError
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,8 @@ def export(
     out: Annotated[Path, typer.Option(help="A new folder.", file_okay=False)],
     pool: Annotated[str | None, typer.Option(help="Which pool.", show_default="the only one")] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="A manifest, or a folder of them, for labels, splits and frame rates.")
+        Location | None,
+        typer.Option(parser=location, help="A manifest, or a folder of them, for labels, splits and frame rates."),
     ] = None,
     task: Annotated[
         str | None,
@@ -61,7 +63,7 @@ def export(
         _print_report(path, out, report)
 
 
-def _print_report(path: Path, out: Path, report: ExportReport) -> None:
+def _print_report(path: Location, out: Path, report: ExportReport) -> None:
     incomplete = {video: rows for video, rows in report.missing.items() if video not in report.left_out}
     if incomplete:
         rows = sum(incomplete.values())
@@ -80,7 +82,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:MOST_LINES]) + more
 
 
-def _facts(path: Path, task: str | None, background: str | None) -> dict[str, VideoFacts]:
+def _facts(path: Location, task: str | None, background: str | None) -> dict[str, VideoFacts]:
     """video_id → what the manifest says of it."""
     from fouls.cache.export.videos import VideoFacts
     from fouls.manifests.schema import FRAME_LABEL_PREFIX, LABEL_PREFIX, MULTI_LABEL_PREFIX

@@ -11,6 +11,7 @@ import typer
 
 from fouls.cache.spec import Precision, SamplingKind, StoredDtype
 from fouls.errors import ConfigError
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.pipeline.augment_options import AugmentOptions
@@ -54,12 +55,18 @@ def extract(
         list[str] | None,
         typer.Option(help="How tokens become a feature; may be repeated. One pass fills all.", rich_help_panel=WHAT),
     ] = None,
-    manifest: Annotated[Path, typer.Option(help="One manifest, or a folder of them.", rich_help_panel=WHAT)] = Path(
-        "manifests"
-    ),
+    manifest: Annotated[
+        Location,
+        typer.Option(parser=location, help="One manifest, or a folder of them; or its URL.", rich_help_panel=WHAT),
+    ] = Path("manifests"),
     out: Annotated[
-        list[Path] | None,
-        typer.Option(help="The store; one for each backbone.", show_default="cache/BACKBONE", rich_help_panel=WHAT),
+        list[Location] | None,
+        typer.Option(
+            parser=location,
+            help="The store, a folder or s3://BUCKET/…; one for each backbone.",
+            show_default="cache/BACKBONE",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     precision: Annotated[
         Precision | None,

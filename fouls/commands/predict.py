@@ -11,6 +11,7 @@ import typer
 
 from fouls.commands import console
 from fouls.errors import ConfigError
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.heads.predictions import Predictions
@@ -26,8 +27,12 @@ def predict(
         bool, typer.Option("--one-sample", help="The videos are views of one sample, not a sample each.")
     ] = False,
     features: Annotated[
-        list[Path] | None,
-        typer.Option(help="The store that the run was trained on, once a store of the run.", show_default="the run's"),
+        list[Location] | None,
+        typer.Option(
+            parser=location,
+            help="The store that the run was trained on, once a store of the run.",
+            show_default="the run's",
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -50,7 +55,7 @@ def predict(
     with console.err.status("loading the backbone"):
         loaded = load_run(run)
         trained_on = loaded.config.stores
-        paths = _one_each(features, "--features", trained_on) or [Path(store.path) for store in trained_on]
+        paths = _one_each(features, "--features", trained_on) or [location(store.path) for store in trained_on]
         weights_of: list[str] | list[None] = _one_each(weights, "--weights", trained_on) or [None] * len(trained_on)
         backbones = [
             load_run_backbone(open_store(path), weights=of_store, device=device)

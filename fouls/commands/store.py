@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fouls.commands import console
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.cache.store import Store
     from fouls.cache.summary import Summary
 
-StorePath = Annotated[Path, typer.Argument(help="The store's folder, such as cache/videomae.", metavar="STORE")]
+StorePath = Annotated[
+    Location,
+    typer.Argument(help="The store's folder, such as cache/videomae, or its URL.", metavar="STORE", parser=location),
+]
 MOST_LINES = 200
 """Failed rows that are printed."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -128,7 +132,7 @@ def failures(
             console.say(f"{len(failed):,} rows → {parquet}")
 
 
-def _print_failures(path: Path, failed: list[dict[str, Any]]) -> None:
+def _print_failures(path: Location, failed: list[dict[str, Any]]) -> None:
     if not failed:
         console.say(f"{path}: no failed rows")
         return

@@ -13,6 +13,7 @@ import typer
 from fouls.commands import console
 from fouls.commands.scores import print_scores, warn_of_missing
 from fouls.errors import ConfigError
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,11 +34,11 @@ def _option(help_text: str, panel: str, *names: str, default: str | None = None)
 
 def train_head(
     features: Annotated[
-        list[Path] | None,
+        list[str] | None,
         _option("A store with features, such as cache/videomae; repeatable: they are concatenated.", _DATA),
     ] = None,
     manifest: Annotated[
-        Path | None, _option("The labels: a manifest, or a folder of them", _DATA, default="manifests")
+        str | None, _option("The labels: a manifest, or a folder of them", _DATA, default="manifests")
     ] = None,
     pools: Annotated[
         list[str] | None,
@@ -147,8 +148,8 @@ def train_head(
     from fouls.manifests.table import read_manifest
 
     given = {
-        "features": [str(path) for path in features or ()] or None,
-        "manifest": None if manifest is None else str(manifest),
+        "features": features,
+        "manifest": manifest,
         "pools": pools,
         "tasks": tasks,
         "train_split": train_split,
@@ -218,7 +219,7 @@ def resolve_options(config: Path | None, given: Mapping[str, Any], settings: lis
     return merge(plain, parse_settings(settings))
 
 
-def take_data(plain: Plain) -> tuple[list[Path], Path]:
+def take_data(plain: Plain) -> tuple[list[Location], Location]:
     """Take the paths of the stores and of the manifest out of the options.
 
     Raises:
@@ -228,7 +229,7 @@ def take_data(plain: Plain) -> tuple[list[Path], Path]:
     if not features:
         raise ConfigError("--features is missing: name the store with the features, such as cache/videomae")
     stores = [features] if isinstance(features, str) else list(features)
-    return [Path(store) for store in stores], Path(plain.pop("manifest", "manifests"))
+    return [location(store) for store in stores], location(plain.pop("manifest", "manifests"))
 
 
 def _train(prepared: Prepared, *, out: Path, name: str | None, overwrite: bool) -> tuple[Trained, float]:

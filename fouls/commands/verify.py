@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fouls.commands import console
 from fouls.commands.store import AsJson, StorePath
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.cache.verification.findings import Finding, VerifyReport
@@ -30,8 +30,12 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the rows of --recompute.")] = 0,
     manifest: Annotated[
-        Path | None,
-        typer.Option(help="Where the videos of --recompute are.", show_default="where they were at the extraction"),
+        Location | None,
+        typer.Option(
+            parser=location,
+            help="Where the videos of --recompute are.",
+            show_default="where they were at the extraction",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -72,10 +76,10 @@ def verify(
 
 
 def _recompute(
-    path: Path, num_rows: int, *, seed: int, manifest: Path | None, weights: str | None, device: str
+    path: Location, num_rows: int, *, seed: int, manifest: Location | None, weights: str | None, device: str
 ) -> Recomputation:
     from fouls.cache.store import open_store
-    from fouls.manifests.table import absolute_paths, read_manifest
+    from fouls.manifests.table import read_manifest
     from fouls.pipeline.options import ExtractOptions
     from fouls.pipeline.recompute import recompute as run
     from fouls.predict import load_run_backbone
@@ -86,10 +90,10 @@ def _recompute(
     with console.err.status("loading the backbone"):
         backbone = load_run_backbone(store, weights=weights, device=device)
     with console.err.status(f"extracting {num_rows} rows again"):
-        return run(store, backbone, table, absolute_paths(table), num_rows=num_rows, seed=seed)
+        return run(store, backbone, table, num_rows=num_rows, seed=seed)
 
 
-def _check(path: Path) -> VerifyReport:
+def _check(path: Location) -> VerifyReport:
     from fouls.cache.ledger import record_files
     from fouls.cache.verify import verify as run
 
@@ -97,7 +101,7 @@ def _check(path: Path) -> VerifyReport:
         return run(path, advance)
 
 
-def _print_report(path: Path, report: VerifyReport, *, repaired: bool) -> None:
+def _print_report(path: Location, report: VerifyReport, *, repaired: bool) -> None:
     damage = [finding for finding in report.findings if finding.damage]
     harmless = [finding for finding in report.findings if not finding.damage]
     if harmless:
@@ -120,7 +124,7 @@ def _print_findings(title: str, findings: list[Finding]) -> None:
         console.say(f"{remedy} ({count:,}): {REMEDIES[remedy]}")
 
 
-def _print_next_step(path: Path, report: VerifyReport, *, repaired: bool) -> None:
+def _print_next_step(path: Location, report: VerifyReport, *, repaired: bool) -> None:
     if report.repairable and not repaired:
         console.next_step(f"fouls verify {path} --repair")
     elif not report.whole:
@@ -129,7 +133,7 @@ def _print_next_step(path: Path, report: VerifyReport, *, repaired: bool) -> Non
         console.next_step(f"fouls status {path}; `fouls extract` with the options of before does what is to do")
 
 
-def _print_recomputation(path: Path, recomputed: Recomputation) -> None:
+def _print_recomputation(path: Location, recomputed: Recomputation) -> None:
     rows = [
         [pool, f"{found.cosine:.6f}", found.difference, found.relative_difference, len(found.differing)]
         for pool, found in recomputed.pools.items()

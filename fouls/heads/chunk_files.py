@@ -19,6 +19,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 
 from fouls.cache.store import Store
 from fouls.errors import DamagedStoreError
+from fouls.objects.paths import ObjectPath
 
 _CRC_BYTES = 4
 
@@ -36,18 +37,19 @@ class ChunkFiles:
 
     @classmethod
     def of(cls, store: Store, pool: str) -> Self | None:
-        """The files of a pool; ``None`` where its chunks are laid out in another way."""
+        """The files of a pool; ``None`` where its chunks are laid out in another way or on object storage."""
         array = store[pool]
         metadata: Any = array.metadata
+        folder = store.path / pool
         plain = (
             sys.byteorder == "little"
             and metadata.codecs == (BytesCodec(endian="little"), Crc32cCodec())
             and metadata.encode_chunk_key((0,)) == "c/0"
             and not metadata.storage_transformers
         )
-        if not plain:
+        if not plain or isinstance(folder, ObjectPath):
             return None
-        return cls(store=store.path, folder=store.path / pool, chunk_shape=array.chunks, dtype=array.dtype)
+        return cls(store=folder.parent, folder=folder, chunk_shape=array.chunks, dtype=array.dtype)
 
     def read(self, block: int, values: npt.NDArray[Any]) -> bool:
         """Read a chunk.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,7 @@ from fouls.heads.targets import has_label
 from fouls.heads.tasks import Task, tasks_to_train
 from fouls.manifests.keypoints import keypoints_of
 from fouls.manifests.table import fingerprint_of
+from fouls.objects.location import Location
 
 Indices = npt.NDArray[np.int64]
 """Of samples."""
@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepare(
-    stores: Store | Sequence[Store], manifest: pa.Table, options: RunOptions, *, manifest_path: str | Path
+    stores: Store | Sequence[Store], manifest: pa.Table, options: RunOptions, *, manifest_path: str | Location
 ) -> Prepared:
     """Read the features, join the labels, and resolve the options. Nothing is written.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from fouls.cache.spec import Spec
@@ -18,6 +17,7 @@ from fouls.heads.losses import LossConfig
 from fouls.heads.registry import head_name, make_head_config
 from fouls.heads.tasks import Task
 from fouls.heads.train_config import TrainConfig
+from fouls.objects.location import location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class RunConfig:
     @property
     def features_name(self) -> str:
         """What the stores are called, for the names of runs: ``videomae``, ``videomae+mvit``."""
-        return "+".join(Path(store.path).resolve().name for store in self.stores)
+        return "+".join(location(store.path).resolve().name for store in self.stores)
 
     def data_options(self) -> DataOptions:
         """What is to be read for this run."""

@@ -25,6 +25,8 @@ from fouls.manifests.schema import (
     TaskKind,
 )
 from fouls.manifests.validation import check_version, validate
+from fouls.objects.location import Location, location
+from fouls.objects.paths import ObjectPath
 
 __all__ = [
     "absolute_paths",
@@ -43,15 +45,16 @@ _NOT_CONTENT = ("modified_ns",)
 _BUILD_HINT = "`fouls manifest build SOURCE --format FORMAT` makes one"
 
 
-def manifest_files(path: str | Path) -> list[Path]:
+def manifest_files(path: str | Location) -> list[Location]:
     """The Parquet files that a manifest path stands for: itself, or every ``*.parquet`` of a folder, sorted.
 
     Raises:
         ManifestError: nothing is there.
     """
-    path = Path(path)
+    path = location(path)
     if path.is_dir():
-        files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
+        found: list[Location] = [*path.glob("*.parquet")]
+        files = sorted((file for file in found if not file.name.startswith(".")), key=str)
         if not files:
             raise ManifestError(f"{path}: no manifest (*.parquet) in this folder; {_BUILD_HINT}")
         return files
@@ -60,20 +63,21 @@ def manifest_files(path: str | Path) -> list[Path]:
     return [path]
 
 
-def read_manifest(path: str | Path = "manifests") -> pa.Table:
+def read_manifest(path: str | Location = "manifests") -> pa.Table:
     """Read and validate one manifest, or every manifest of a folder as one.
 
     In a folder the files follow each other by name. Where their roots differ, paths are made absolute; tasks are
     merged; a label column that a file lacks is null there.
 
     Args:
-        path: a Parquet file, or a folder of them.
+        path: a Parquet file, or a folder of them; also the URL of one.
 
     Returns:
         The table, with the columns of :data:`fouls.manifests.schema.BASE_FIELDS`, one for each task and one for the
         keypoints, where there are any; :func:`tasks_of`, :func:`keypoints_of` and :func:`root_of` read its metadata.
 
     Raises:
+        StorageError: the object storage can't be reached, has no such bucket, or refuses.
         ManifestError: nothing is there, a file is not a valid manifest, or two files contradict each other.
     """
     files = manifest_files(path)
@@ -83,10 +87,11 @@ def read_manifest(path: str | Path = "manifests") -> pa.Table:
     return merge_tables(tables, [str(file) for file in files])
 
 
-def _read_file(file: Path) -> pa.Table:
+def _read_file(file: Location) -> pa.Table:
     try:
-        check_version(pq.read_metadata(file).metadata, str(file))
-        table = pq.read_table(file, partitioning=None)
+        source = pa.BufferReader(file.read_bytes()) if isinstance(file, ObjectPath) else file
+        check_version(pq.read_metadata(source).metadata, str(file))
+        table = pq.read_table(source, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise ManifestError(f"{file}: not a readable Parquet file ({reason}); {_BUILD_HINT}") from error

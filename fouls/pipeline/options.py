@@ -10,6 +10,7 @@ from typing import Any, Self
 from fouls.cache.quarantine import Retry
 from fouls.cache.spec import Precision, SamplingKind, SamplingSpec, Spec, StoredDtype
 from fouls.errors import BackboneError, ConfigError, StoreError, first_line
+from fouls.objects.location import Location, location
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
@@ -113,8 +114,8 @@ class ExtractOptions:
     """``None``: the plain pass alone."""
     precision: Precision | None = None
     stored_dtype: StoredDtype = "float16"
-    manifest: Path = Path("manifests")
-    out: Path | None = None
+    manifest: Location = Path("manifests")
+    out: Location | None = None
     """The store; ``cache/<backbone>`` by default."""
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     batch_size: int | None = None
@@ -142,8 +143,8 @@ class ExtractOptions:
             raise ConfigError(f"{option} says which failed rows are tried again: add --retry-failed")
 
     @property
-    def store(self) -> Path:
-        """The store's folder."""
+    def store(self) -> Location:
+        """The store's folder or URL."""
         return self.out or Path("cache") / self.backbone.replace("/", "--").replace(":", "-")
 
     @property
@@ -163,7 +164,7 @@ class ExtractOptions:
         cls,
         plain: Mapping[str, Any],
         *,
-        store: Path,
+        store: Location,
         retry_failed: bool,
         retry_only: tuple[str, ...] = (),
         include_quarantined: bool = False,
@@ -184,7 +185,7 @@ class ExtractOptions:
                     "pools": tuple(remembered["pools"]),
                     "sampling": SamplingOptions(**sampling),
                     "augment": AugmentOptions.from_dict(augment) if augment else None,
-                    "manifest": Path(remembered["manifest"]),
+                    "manifest": location(remembered["manifest"]),
                 },
                 out=store,
                 retry_failed=retry_failed,

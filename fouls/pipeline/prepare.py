@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,6 +11,7 @@ from fouls.cache.spec import Spec
 from fouls.cache.store import Store, open_store
 from fouls.errors import ConfigError, SpecMismatchError
 from fouls.manifests.table import read_manifest
+from fouls.objects.location import Location
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.devices import Placement, default_batch_size, default_decode_workers, place
 from fouls.pipeline.engine import EngineOptions
@@ -130,7 +130,7 @@ def _check_alike(options: Sequence[ExtractOptions]) -> None:
 
 
 def _check_apart(options: Sequence[ExtractOptions]) -> None:
-    users: dict[Path, ExtractOptions] = {}
+    users: dict[Location, ExtractOptions] = {}
     for each in options:
         other = users.setdefault(each.store.absolute(), each)
         if other is not each:

@@ -23,6 +23,8 @@ from fouls.cache.ledger import (
 from fouls.cache.store import Store
 from fouls.cache.verification.findings import Finding
 from fouls.errors import DamagedStoreError
+from fouls.files import names_in
+from fouls.objects.location import Location, below
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def compare_chunk(store: Store, record: BlockRecord, pool: str, values: npt.NDAr
         return None
     return Finding(
         kind="chunk",
-        where=chunk.relative_to(store.path).as_posix(),
+        where=below(store.path, chunk),
         message=wrong if len(done) else f"{wrong}; none of its rows is done",
         remedy="repair",
         damage=bool(len(done)),
@@ -170,7 +172,7 @@ def stored_blocks(store: Store) -> set[int]:
     blocks = set()
     for pool in store.pools:
         folder = store.path / pool / "c"
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        numbers = (int(name) for name in names if name.isdecimal() and name.isascii())
-        blocks |= {block for block in numbers if chunk_path(store, pool, block).exists()}
+        numbers = (int(name) for name in names_in(folder) if name.isdecimal() and name.isascii())
+        there: set[Location] = set(folder.rglob("*"))
+        blocks |= {block for block in numbers if chunk_path(store, pool, block) in there}
     return blocks

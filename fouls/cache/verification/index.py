@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +12,10 @@ from fouls.cache.index_files import COPY_SUFFIX, INDEX_FOLDER, copy_of, index_fi
 from fouls.cache.rows import read_rows
 from fouls.cache.verification.findings import Finding, Remedy
 from fouls.errors import StoreError
+from fouls.objects.location import Location
 
 
-def check_index(path: Path, block_rows: int) -> tuple[pa.Table | None, list[Finding]]:
+def check_index(path: Location, block_rows: int) -> tuple[pa.Table | None, list[Finding]]:
     """Check the row index.
 
     Returns:
@@ -36,7 +36,7 @@ def check_index(path: Path, block_rows: int) -> tuple[pa.Table | None, list[Find
     return (None if wrong else table), findings + wrong
 
 
-def check_files(path: Path) -> Iterator[Finding]:
+def check_files(path: Location) -> Iterator[Finding]:
     """The bytes of every file of the index, and of its copy, against their name; and no number may be missing."""
     names = {file.name for file in index_files(path)} | {copy.name for copy in originals_of_copies(path)}
     for number, name in enumerate(sorted(names)):
@@ -56,13 +56,13 @@ def check_files(path: Path) -> Iterator[Finding]:
             yield _found(name + COPY_SUFFIX, "missing" if lost else "damaged", "repair", damage=not lost)
 
 
-def originals_of_copies(path: Path) -> list[Path]:
+def originals_of_copies(path: Location) -> list[Location]:
     """Where the files lie, or should, of which the index has copies."""
-    copies = (path / INDEX_FOLDER).glob(f"*.parquet{COPY_SUFFIX}")
-    return [copy.with_name(copy.name.removesuffix(COPY_SUFFIX)) for copy in sorted(copies)]
+    copies: list[Location] = [*(path / INDEX_FOLDER).glob(f"*.parquet{COPY_SUFFIX}")]
+    return [copy.with_name(copy.name.removesuffix(COPY_SUFFIX)) for copy in sorted(copies, key=str)]
 
 
-def _is_good(file: Path) -> bool:
+def _is_good(file: Location) -> bool:
     try:
         return is_whole(file, file.read_bytes())
     except OSError:

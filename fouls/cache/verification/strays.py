@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from fouls.cache.index_files import COPY_SUFFIX, INDEX_FOLDER
+from fouls.cache.lease import LEASE
 from fouls.cache.ledger import LEDGER_FOLDER, RECORD_NAME
 from fouls.cache.store import Store
 from fouls.cache.verification.findings import Finding
 from fouls.files import PARTIAL_SUFFIX
+from fouls.objects.location import Location, below
 
 ASIDE_SUFFIX = ".broken"
 """Ending of what ``--repair`` sets aside."""
@@ -24,8 +25,9 @@ def check_files(store: Store, num_blocks: int | None) -> Iterator[Finding]:
         num_blocks: by the index; ``None`` where that can't be read.
     """
     patterns = _patterns(store)
-    for path in sorted(store.path.rglob("*")):
-        name = path.relative_to(store.path).as_posix()
+    paths: list[Location] = [*store.path.rglob("*")]
+    for path in sorted(paths, key=str):
+        name = below(store.path, path)
         if path.is_symlink():
             yield _stray(name, "a link: fouls writes through none inside a store")
         elif path.is_dir():
@@ -45,12 +47,13 @@ def _patterns(store: Store) -> list[re.Pattern[str]]:
     index = rf"{INDEX_FOLDER}/\d{{8}}(-[0-9a-f]{{16}})?\.parquet({re.escape(COPY_SUFFIX)})?"
     groups = rf"(({INDEX_FOLDER}|{LEDGER_FOLDER})/)?zarr\.json"
     arrays = [rf"{pool}/(zarr\.json|c/(0|[1-9]\d*){'/0' * len(shape)})" for pool, shape in store.pools.items()]
-    return [re.compile(pattern) for pattern in (index, groups, rf"{LEDGER_FOLDER}/{RECORD_NAME.pattern}", *arrays)]
+    records = rf"{LEDGER_FOLDER}/{RECORD_NAME.pattern}"
+    return [re.compile(pattern) for pattern in (index, groups, records, LEASE, *arrays)]
 
 
-def _block_of(path: Path, store: Store) -> int:
+def _block_of(path: Location, store: Store) -> int:
     """The block of a chunk; -1 of another file."""
-    parts = path.relative_to(store.path).parts
+    parts = below(store.path, path).split("/")
     return int(parts[2]) if len(parts) > 2 else -1
 
 

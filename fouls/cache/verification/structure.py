@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from fouls.cache.attributes import is_sealed, parse_attributes
@@ -14,11 +13,12 @@ from fouls.cache.ledger import LEDGER_FOLDER, record_files
 from fouls.cache.store import Store, open_store
 from fouls.cache.verification.findings import Finding, Remedy
 from fouls.errors import DamagedStoreError, StoreError
+from fouls.objects.location import Location
 
 ZARR = "zarr.json"
 
 
-def check_attributes(path: Path) -> tuple[Store | None, list[Finding]]:
+def check_attributes(path: Location) -> tuple[Store | None, list[Finding]]:
     """Open a store, and compare its attributes with their copy.
 
     Returns:
@@ -44,7 +44,7 @@ def check_attributes(path: Path) -> tuple[Store | None, list[Finding]]:
     return store, []
 
 
-def whole_copy(path: Path) -> dict[str, Any] | None:
+def whole_copy(path: Location) -> dict[str, Any] | None:
     """The copy of a store's attributes, where there is one that can be believed."""
     copy = read_group(path / INDEX_FOLDER / ZARR)
     if copy is None or not is_sealed(copy):
@@ -56,7 +56,7 @@ def whole_copy(path: Path) -> dict[str, Any] | None:
     return copy
 
 
-def read_group(path: Path) -> dict[str, Any] | None:
+def read_group(path: Location) -> dict[str, Any] | None:
     """The attributes in a group's ``zarr.json``; ``None`` where that is not one."""
     document = _read(path)
     if document is None or document.get("zarr_format") != 3 or document.get("node_type") != "group":
@@ -160,11 +160,11 @@ def check_lengths(store: Store, needed: int, *, last_done: int, more_is_stored: 
         )
 
 
-def _exists(path: Path, name: str) -> bool:
+def _exists(path: Location, name: str) -> bool:
     return (path / name / ZARR).exists()
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Location) -> dict[str, Any] | None:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
