@@ -16,9 +16,7 @@ _Columns = tuple[tuple[str, tuple[str, ...]], ...]
 
 _OF_CLASSES: _Columns = (
     ("accuracy", ("accuracy",)),
-    ("chance", ("chance", "accuracy")),
     ("balanced", ("balanced_accuracy",)),
-    ("chance", ("chance", "balanced_accuracy")),
     ("macro F1", ("macro_f1",)),
     ("top-5", ("top5_accuracy",)),
 )
@@ -43,9 +41,20 @@ def warn_of_missing(coverage: Coverage) -> None:
         console.warn(missing)
 
 
+def warn_of_mapped(size_bytes: int) -> None:
+    """Say that features lie in a temporary file, if they do."""
+    if size_bytes:
+        import tempfile
+
+        console.warn(
+            f"the features ({size_bytes / 2**30:.1f} GiB) are more than memory holds: they were unpacked into a "
+            f"temporary file in {tempfile.gettempdir()} (TMPDIR names another folder), which goes when this ends"
+        )
+
+
 def print_scores(by_split: dict[str, SplitScores]) -> None:
     """One line a task and split, each measure beside what a guess would get."""
-    _print("in %; balanced: mean over classes; chance: a guess that does not look", by_split, _OF_CLASSES)
+    _print("in %; balanced: mean over classes; in brackets: a guess that does not look", by_split, _OF_CLASSES)
 
 
 def print_more_scores(by_split: dict[str, SplitScores]) -> None:
@@ -72,15 +81,22 @@ def _print(title: str, by_split: dict[str, SplitScores], columns: _Columns, *, i
     rows: list[list[Any]] = []
     for task in next(iter(by_split.values())):
         for split, by_task in by_split.items():
-            values = [_at(by_task[task], path) for _, path in columns]
-            if any(value is not None for value in values):
-                shown = [None if value is None else f"{value if in_percent else 100 * value:5.1f}" for value in values]
-                rows.append([task, split, by_task[task]["labelled"], *shown])
+            cells = [_cell(by_task[task], path, 1 if in_percent else 100) for _, path in columns]
+            if any(cell is not None for cell in cells):
+                rows.append([task, split, by_task[task]["labelled"], *cells])
     if not rows:
         return
     names = ["task", "split", "labels", *(name for name, _ in columns)]
     kept = [index for index in range(len(names)) if any(row[index] is not None for row in rows)]
     console.table(title, [names[index] for index in kept], [[row[index] for index in kept] for row in rows])
+
+
+def _cell(scores: Mapping[str, Any], path: tuple[str, ...], scale: float) -> str | None:
+    """A value in percent, with that of a guess where there is one."""
+    value, chance = _at(scores, path), _at(scores, ("chance", *path))
+    if value is None:
+        return None
+    return f"{scale * value:5.1f}" if chance is None else f"{scale * value:5.1f} ({scale * chance:.1f})"
 
 
 def _at(scores: Mapping[str, Any], path: tuple[str, ...]) -> float | None:

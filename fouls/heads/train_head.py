@@ -136,9 +136,9 @@ def _write(folder: Path, head: Head, result: Fit, predictions: BySplit, metrics:
     scores: dict[str, SplitScores] = metrics["splits"]
     watched = scores[list(scores)[-1]]
     chance = {
-        task: of_task["chance"]["balanced_accuracy"]
+        task: of_task["chance"]["balanced_accuracy"] if "chance" in of_task else None
         for task, of_task in watched.items()
-        if of_task["labelled"] and "chance" in of_task
+        if of_task["labelled"]
     }
     curves = draw_curves(result.history, result.best_epoch if len(scores) > 1 else None, chance, folder.name)
     write_atomically(folder / CURVES, curves)
