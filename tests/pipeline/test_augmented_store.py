@@ -14,11 +14,13 @@ from transformers import VideoMAEModel
 from fouls.cache.store import Store
 from fouls.cache.verify import verify
 from fouls.errors import SpecMismatchError
+from fouls.manifests.table import absolute_paths
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.augmentation import ClipKey, random_view
 from fouls.pipeline.extract import ExtractReport, plan
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.prepare import prepare
+from fouls.pipeline.recompute import recompute
 from fouls.video.decoders import open_video
 from tests.cache.conftest import tree
 from tests.media import frame_numbered_video
@@ -153,3 +155,12 @@ def test_the_options_of_a_store_can_be_asked_for_again(world: World) -> None:
         options = ExtractOptions.from_dict(store.made_by["options"], store=store.path, retry_failed=True)
         assert options.augment == (passes(3) if name == "whole" else None)
         assert prepare(options).spec == store.spec
+
+
+def test_every_row_can_be_extracted_again(world: World) -> None:
+    """Plain and augmented alike, from the row index and the spec."""
+    store = world.project.store("grown")
+    prepared = prepare(world.project.options("grown", augment=passes(3), **ONE_BY_ONE))
+    paths = absolute_paths(prepared.manifest)
+    again = recompute(store, prepared.backbone, prepared.manifest, paths, num_rows=100, seed=0)
+    assert (len(again.rows), again.differing, again.unavailable) == (4 * NUM_VIDEOS, (), {})
