@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,11 @@ from zarr.codecs import Crc32cCodec
 
 from fouls.cache.attributes import FORMAT_VERSION, is_sealed, parse_attributes, seal
 from fouls.cache.disk import writing
-from fouls.cache.index_files import INDEX_FOLDER
-from fouls.cache.ledger import LEDGER_FOLDER
+from fouls.cache.index_files import INDEX_FOLDER, index_files
+from fouls.cache.ledger import LEDGER_FOLDER, record_files
 from fouls.cache.links import refuse_links
 from fouls.cache.spec import Spec
-from fouls.cache.zarr_store import zarr_store
-from fouls.objects.location import Location
+from fouls.errors import DamagedStoreError
 
 MAX_BLOCK_ROWS = 64
 MIN_BLOCK_ROWS = 4
@@ -44,7 +44,7 @@ def _floor_power_of_two(number: int) -> int:
 
 
 def create_group(
-    path: Location,
+    path: Path,
     *,
     spec: Spec,
     shapes: PoolShapes,
@@ -58,6 +58,7 @@ def create_group(
 
     Raises:
         StoreError: a part of the store is a link that leads out of it, or the disk takes no more.
+        DamagedStoreError: it is a store already, whose ``zarr.json`` is lost.
     """
     attributes = {
         "format_version": FORMAT_VERSION,
@@ -71,17 +72,26 @@ def create_group(
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "zarr.json").exists():
-            zarr.create_group(zarr_store(path), zarr_format=3, attributes=seal(attributes))
+            _refuse_remains(path)
+            zarr.create_group(path, zarr_format=3, attributes=seal(attributes))
         complete_group(path)
 
 
-def complete_group(path: Location) -> None:
+def _refuse_remains(path: Path) -> None:
+    """Refuse to begin a store where one is that has lost its attributes: its rows have their numbers."""
+    if index_files(path) or record_files(path):
+        raise DamagedStoreError(
+            f"{path} is a store without its zarr.json, which is lost: `fouls verify {path} --repair` restores it"
+        )
+
+
+def complete_group(path: Path) -> None:
     """Make the members that a crash while the store was being made has left out.
 
     Raises:
         StoreError: a part of the store is a link that leads out of it.
     """
-    group = zarr.open_group(zarr_store(path), mode="r+", zarr_format=3)
+    group = zarr.open_group(path, mode="r+", zarr_format=3)
     plain = group.attrs.asdict()
     attributes = parse_attributes(plain, path)
     refuse_links(path, *(path / member for member in (INDEX_FOLDER, LEDGER_FOLDER, *attributes.pools)))
@@ -110,13 +120,13 @@ def dimension_names(num_axes: int) -> tuple[str, ...]:
     return ("row", *_DIMENSIONS.get(num_axes, tuple(f"axis_{axis}" for axis in range(num_axes))))
 
 
-def resize_arrays(path: Location, num_rows: int) -> None:
+def resize_arrays(path: Path, num_rows: int) -> None:
     """Grow every pool's array to ``num_rows`` rows; it never shrinks.
 
     Raises:
         StoreError: a pool is a link, or the disk takes no more.
     """
-    group = zarr.open_group(zarr_store(path), mode="r+", zarr_format=3)
+    group = zarr.open_group(path, mode="r+", zarr_format=3)
     for pool in parse_attributes(group.attrs.asdict(), path).pools:
         refuse_links(path, path / pool)
         array: Any = group[pool]

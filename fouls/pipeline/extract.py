@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fouls.cache.index_files import refuse_lost_index
 from fouls.cache.layout import choose_block_rows, create_group, resize_arrays
 from fouls.cache.ledger import BlockRecord
 from fouls.cache.lock import exclusive
@@ -26,9 +27,8 @@ from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
 from fouls.pipeline.grouping import BlockGroup, chain_blocks, group_blocks
 from fouls.pipeline.jobs import BlockJob, Work, find_work
-from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
-from fouls.pipeline.plan import numbered, plan_rows
+from fouls.pipeline.plan import known_videos, numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
 
 MAX_PASSES = 3
@@ -54,8 +54,8 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
     """
     options = prepared.options
     exists = (options.store / "zarr.json").exists()
-    rows, retired = read_rows(options.store, ["row", *KNOWN_COLUMNS]) if exists else (ROW_SCHEMA.empty_table(), None)
-    known = None if retired is None else known_videos(rows, retired)
+    rows, retired = read_rows(options.store) if exists else (ROW_SCHEMA.empty_table(), None)
+    known = known_videos(rows, retired) if retired is not None else {}
     passes = options.augment.passes if options.augment else 0
     new = plan_rows(prepared.manifest, prepared.spec, known=known, passes=passes)
     if exists:
@@ -67,6 +67,8 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
         shapes, dtype = prepared.pool_shapes, prepared.spec.stored_dtype
         block_rows = options.block_rows or choose_block_rows(expected, shapes, dtype)
     last = int(rows["row"][-1].as_py()) if rows.num_rows else -1
+    if exists:
+        refuse_lost_index(options.store, last, block_rows)
     first_row = -(-(last + 1) // block_rows) * block_rows  # a planning starts at a block of its own
     return numbered(new, first_row), block_rows
 
@@ -164,7 +166,7 @@ def _write_plan(prepared: Prepared) -> int:
     )
     if new.num_rows:
         append_rows(path, new)
-    rows, _ = read_rows(path, ["row"])
+    rows, _ = read_rows(path)
     if rows.num_rows:
         resize_arrays(path, int(rows["row"][-1].as_py()) + 1)
     return int(new.num_rows)
