@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
 from fouls.cache.disk import writing
+from fouls.cache.lease import check_lease
 from fouls.cache.ledger import record_files
 from fouls.cache.links import refuse_links
 from fouls.errors import DamagedStoreError
 from fouls.files import write_atomically
+from fouls.objects.location import Location
 
 INDEX_FOLDER = "rows"
 COPY_SUFFIX = ".copy"
@@ -23,12 +24,12 @@ _NAME = re.compile(r"(?P<number>\d{8})(?:-(?P<digest>[0-9a-f]{16}))?\.parquet")
 """The digest is missing in stores that were made before it was thought of."""
 
 
-def index_files(store: Path) -> list[Path]:
+def index_files(store: Location) -> list[Location]:
     """The files of the row index, in the order in which they were planned."""
-    return sorted((store / INDEX_FOLDER).glob("*.parquet"))
+    return sorted((store / INDEX_FOLDER).glob("*.parquet"), key=str)
 
 
-def write_index_file(store: Path, data: bytes) -> Path:
+def write_index_file(store: Location, data: bytes) -> Location:
     """Add a file to the index, and then its copy; both are on the disk when this returns.
 
     Raises:
@@ -37,13 +38,14 @@ def write_index_file(store: Path, data: bytes) -> Path:
     folder = store / INDEX_FOLDER
     refuse_links(store, folder)
     path = folder / f"{len(index_files(store)):08d}-{digest(data)}.parquet"
+    check_lease(store, renew=True)
     with writing(store):
         write_atomically(path, data)
         write_atomically(copy_of(path), data)
     return path
 
 
-def read_index_files(store: Path) -> list[tuple[Path, bytes]]:
+def read_index_files(store: Location) -> list[tuple[Location, bytes]]:
     """All files of the index, checked against their names.
 
     Raises:
@@ -67,7 +69,7 @@ def read_index_files(store: Path) -> list[tuple[Path, bytes]]:
     return [(path, _read_checked(path, store)) for path in files]
 
 
-def _read_checked(path: Path, store: Path) -> bytes:
+def _read_checked(path: Location, store: Location) -> bytes:
     data = path.read_bytes()
     if not is_whole(path, data):
         raise DamagedStoreError(
@@ -77,7 +79,7 @@ def _read_checked(path: Path, store: Path) -> bytes:
     return data
 
 
-def refuse_lost_index(store: Path, last_row: int, block_rows: int) -> None:
+def refuse_lost_index(store: Location, last_row: int, block_rows: int) -> None:
     """Refuse to plan rows that the ledger knows already: the index has lost its end, and their numbers are taken.
 
     Args:
@@ -97,13 +99,13 @@ def refuse_lost_index(store: Path, last_row: int, block_rows: int) -> None:
         )
 
 
-def is_whole(path: Path, data: bytes) -> bool:
+def is_whole(path: Location, data: bytes) -> bool:
     """Whether a file's bytes, or its copy's, are those that its name tells; true where the name tells nothing."""
     name = _NAME.fullmatch(path.name.removesuffix(COPY_SUFFIX))
     return name is not None and name["digest"] in (None, digest(data))
 
 
-def copy_of(path: Path) -> Path:
+def copy_of(path: Location) -> Location:
     """Where the copy of a file of the index lies."""
     return path.with_name(path.name + COPY_SUFFIX)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from fouls.cache.ledger import LEDGER_FOLDER, record_files
 from fouls.cache.links import refuse_links
 from fouls.cache.spec import Spec
 from fouls.errors import DamagedStoreError
+from fouls.cache.zarr_store import zarr_store
+from fouls.objects.location import Location
 
 MAX_BLOCK_ROWS = 64
 MIN_BLOCK_ROWS = 4
@@ -44,7 +45,7 @@ def _floor_power_of_two(number: int) -> int:
 
 
 def create_group(
-    path: Path,
+    path: Location,
     *,
     spec: Spec,
     shapes: PoolShapes,
@@ -73,11 +74,11 @@ def create_group(
         path.mkdir(parents=True, exist_ok=True)
         if not (path / "zarr.json").exists():
             _refuse_remains(path)
-            zarr.create_group(path, zarr_format=3, attributes=seal(attributes))
+            zarr.create_group(zarr_store(path), zarr_format=3, attributes=seal(attributes))
         complete_group(path)
 
 
-def _refuse_remains(path: Path) -> None:
+def _refuse_remains(path: Location) -> None:
     """Refuse to begin a store where one is that has lost its attributes: its rows have their numbers."""
     if index_files(path) or record_files(path):
         raise DamagedStoreError(
@@ -85,13 +86,13 @@ def _refuse_remains(path: Path) -> None:
         )
 
 
-def complete_group(path: Path) -> None:
+def complete_group(path: Location) -> None:
     """Make the members that a crash while the store was being made has left out.
 
     Raises:
         StoreError: a part of the store is a link that leads out of it.
     """
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
+    group = zarr.open_group(zarr_store(path), mode="r+", zarr_format=3)
     plain = group.attrs.asdict()
     attributes = parse_attributes(plain, path)
     refuse_links(path, *(path / member for member in (INDEX_FOLDER, LEDGER_FOLDER, *attributes.pools)))
@@ -120,13 +121,13 @@ def dimension_names(num_axes: int) -> tuple[str, ...]:
     return ("row", *_DIMENSIONS.get(num_axes, tuple(f"axis_{axis}" for axis in range(num_axes))))
 
 
-def resize_arrays(path: Path, num_rows: int) -> None:
+def resize_arrays(path: Location, num_rows: int) -> None:
     """Grow every pool's array to ``num_rows`` rows; it never shrinks.
 
     Raises:
         StoreError: a pool is a link, or the disk takes no more.
     """
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
+    group = zarr.open_group(zarr_store(path), mode="r+", zarr_format=3)
     for pool in parse_attributes(group.attrs.asdict(), path).pools:
         refuse_links(path, path / pool)
         array: Any = group[pool]

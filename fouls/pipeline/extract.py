@@ -27,8 +27,9 @@ from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
 from fouls.pipeline.grouping import BlockGroup, chain_blocks, group_blocks
 from fouls.pipeline.jobs import BlockJob, Work, find_work
+from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
-from fouls.pipeline.plan import known_videos, numbered, plan_rows
+from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
 
 MAX_PASSES = 3
@@ -54,8 +55,8 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
     """
     options = prepared.options
     exists = (options.store / "zarr.json").exists()
-    rows, retired = read_rows(options.store) if exists else (ROW_SCHEMA.empty_table(), None)
-    known = known_videos(rows, retired) if retired is not None else {}
+    rows, retired = read_rows(options.store, ["row", *KNOWN_COLUMNS]) if exists else (ROW_SCHEMA.empty_table(), None)
+    known = None if retired is None else known_videos(rows, retired)
     passes = options.augment.passes if options.augment else 0
     new = plan_rows(prepared.manifest, prepared.spec, known=known, passes=passes)
     if exists:
@@ -166,7 +167,7 @@ def _write_plan(prepared: Prepared) -> int:
     )
     if new.num_rows:
         append_rows(path, new)
-    rows, _ = read_rows(path)
+    rows, _ = read_rows(path, ["row"])
     if rows.num_rows:
         resize_arrays(path, int(rows["row"][-1].as_py()) + 1)
     return int(new.num_rows)
