@@ -49,7 +49,7 @@ def test_train_and_evaluate(world: Path) -> None:
     assert "next: fouls evaluate runs/videomae-mlp-1 --split test" in out
     rows = [line.split() for line in out.splitlines() if "look" in line and "valid" in line]
     assert rows
-    assert "33.3" in rows[0]  # chance stands beside
+    assert "(33.3)" in rows[0]  # chance stands beside
     assert (world / "runs" / "videomae-mlp-1" / "metrics.json").exists()
 
     evaluated = run("evaluate runs/videomae-mlp-1 --json")
