@@ -81,7 +81,7 @@ def test_a_class_that_never_occurs_is_learned_to_be_absent(tmp_path: Path) -> No
     manifest = make_manifest(videos, {"moods": TASKS["moods"]}, multi_label_tasks=["moods"])
     options = RunOptions(
         head=make_head_config("linear", {"dropout": 0.0}),
-        train=TrainConfig(epochs=30, lr=3e-2),
+        train=TrainConfig(epochs=30, lr=3e-2, batch_size=8),
         loss=LossConfig(kind="bce", label_smoothing=0.0),
         valid_split="none",  # all epochs: which of them is best says nothing of this class
     )
