@@ -87,7 +87,7 @@ def test_a_class_that_never_occurs_is_learned_to_be_absent(tmp_path: Path) -> No
     )
     trained = train_head(prepare(store, manifest, options, manifest_path="m"), out=tmp_path / "runs")
     [predictions] = evaluate(trained.run, store, manifest, split="test").predictions
-    assert predictions.probabilities[:, 2].max() < 0.1
+    assert predictions.probabilities[:, 2].max() < 0.25  # 0.5 where nothing is learned
 
 
 def test_it_needs_a_binary_loss(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from fouls.heads.grouping import group_rows, pad_groups
 from fouls.heads.samples import samples_from_rows
+from fouls.heads.train import draw_passes
 
 
 def rows_of(*keys: tuple[str, str, int, int, int]) -> pa.Table:
@@ -68,3 +69,25 @@ def test_features_are_shared_by_selections() -> None:
     samples = samples_from_rows(np.zeros((2, 1, 3), np.float16), rows, clips_are_steps=False)
     assert samples.values.dtype == torch.float16
     assert samples.select(np.array([1])).values.data_ptr() == samples.values.data_ptr()
+
+
+def test_passes_are_drawn_for_each_sample_the_plain_one_too() -> None:
+    rows = rows_of(*((f"s{number}", f"s{number}/0", 0, 0, 0) for number in range(300) for _ in range(3)))
+    rows = rows.append_column("augment", [[0, 1, 2] * 300])
+    samples = samples_from_rows(np.arange(900, dtype=np.float32).reshape(900, 1, 1), rows, clips_are_steps=False)
+    assert samples.num_passes == 3
+    drawn = draw_passes(samples, torch.Generator().manual_seed(0))
+    assert drawn is not None
+    assert torch.bincount(drawn).min() > 70
+    x = samples.gather(torch.arange(300), drawn).x[:, 0, 0, 0]
+    assert torch.equal(x, 3 * torch.arange(300) + drawn)
+    plain = samples_from_rows(np.zeros((1, 1, 1), np.float32), rows.slice(0, 1), clips_are_steps=False)
+    assert draw_passes(plain, torch.Generator()) is None
+
+
+def test_where_a_pass_lacks_a_clip_the_plain_one_stands() -> None:
+    rows = rows_of(("a", "a/0", 0, 0, 0), ("a", "a/0", 0, 0, 0), ("b", "b/0", 0, 0, 0), ("c", "c/0", 0, 0, 0))
+    rows = rows.append_column("augment", [[0, 1, 0, 1]])  # b has no augmented pass, c no plain one
+    grouping = group_rows(rows, clips_are_steps=False)
+    np.testing.assert_array_equal(grouping.clips[:, :, 0], [[0, 2], [1, 2]])
+    np.testing.assert_array_equal(grouping.tracks, [[0], [1]])
