@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, HeadConfig, check_one_label_a_sample, check_range
 from fouls.heads.inputs import Inputs, width_after
 from fouls.heads.outputs import TaskOutputs
@@ -87,7 +88,7 @@ class Attentive(Head):
         self.query = nn.Parameter(torch.empty(1, 1, width))
         self.blocks = nn.ModuleList(SelfAttentionBlock(width, config) for _ in range(config.depth - 1))
         self.look = QueryBlock(width, config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.outputs = TaskOutputs(config, width, tasks)
         self._initialise()
 
@@ -108,9 +109,12 @@ class Attentive(Head):
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
 
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
+
     def classify(self, batch: Batch) -> HeadOutput:
         mask = batch.mask.flatten(1)  # (B, N): the steps of all tracks
-        x = self.inputs(batch.x.flatten(1, 2), mask)  # (B, N, D)
+        x = batch.unpack(self.inputs(batch)).flatten(1, 2)  # (B, N, D)
         for block in self.blocks:
             x = block(x, mask)
         seen = self.look(self.query.expand(len(x), -1, -1), x, mask)[:, 0]  # (B, D)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 LIVE, REPLAY, UNKNOWN_KIND = 0, 1, 2
@@ -36,31 +37,101 @@ class InputForm:
         return sum(self.widths)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """B samples, padded to V tracks of T time steps.
+    """B samples of V tracks of T time steps, in two forms; each is made of the other when it is asked for.
 
-    What stands in ``x`` where the mask is false is arbitrary, and must never change a result.
+    Padded: ``x`` and ``mask``. Packed: ``tracks`` and ``steps``, the N tracks that are there, sample by sample. What
+    stands in ``x`` or ``tracks`` where ``mask`` or ``steps`` is false is arbitrary, and must never change a result.
+
+    Attributes:
+        view_kinds: (B, V) int64: :data:`LIVE`, :data:`REPLAY` or :data:`UNKNOWN_KIND`.
+        standardised: whether the features went through the head's standardisation already.
     """
 
-    x: Tensor
-    """(B, V, T, D) float32"""
-    mask: Tensor
-    """(B, V, T) bool; of a track that is there, one step at least."""
-    view_kinds: Tensor
-    """(B, V) int64: :data:`LIVE`, :data:`REPLAY` or :data:`UNKNOWN_KIND`."""
+    def __init__(self, *, x: Tensor, mask: Tensor, view_kinds: Tensor, standardised: bool = False) -> None:
+        """A padded batch.
+
+        Args:
+            x: (B, V, T, D) float32
+            mask: (B, V, T) bool; of a track that is there, one step at least.
+            view_kinds: (B, V)
+            standardised: see above.
+        """
+        self.x, self.mask = x, mask
+        self.view_kinds = view_kinds
+        self.standardised = standardised
+
+    @classmethod
+    def packed(
+        cls, *, tracks: Tensor, steps: Tensor, present: Tensor, view_kinds: Tensor, standardised: bool = False
+    ) -> Self:
+        """A packed batch.
+
+        Args:
+            tracks: (N, T, D), float32, or bfloat16 where products are to be computed in it.
+            steps: (N, T) bool, true somewhere in every row.
+            present: (B, V) bool, N of them true.
+            view_kinds: (B, V)
+            standardised: see above.
+        """
+        batch = cls.__new__(cls)
+        batch.tracks, batch.steps, batch.present = tracks, steps, present
+        batch.view_kinds = view_kinds
+        batch.standardised = standardised
+        return batch
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.present)
 
-    @property
+    @cached_property
+    def x(self) -> Tensor:
+        """(B, V, T, D)"""
+        return self.unpack(self.tracks)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(B, V, T) bool: which steps are there."""
+        return self.unpack(self.steps)
+
+    @cached_property
     def present(self) -> Tensor:
-        """Which tracks are there, (B, V) bool."""
+        """(B, V) bool: which tracks are there."""
         return self.mask.any(dim=-1)
 
+    @cached_property
+    def tracks(self) -> Tensor:
+        """(N, T, D)"""
+        return self.x.flatten(0, 1)[self.places]
+
+    @cached_property
+    def steps(self) -> Tensor:
+        """(N, T) bool: which steps are there."""
+        return self.mask.flatten(0, 1)[self.places]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """(N,) int64: where each of ``tracks`` is in the B × V places."""
+        return torch.nonzero(self.present.flatten())[:, 0]
+
+    def unpack(self, tracks: Tensor) -> Tensor:
+        """What belongs to the tracks (N, …) at their places (B, V, …), 0 elsewhere."""
+        num_samples, num_tracks = self.present.shape
+        empty = tracks.new_zeros(num_samples * num_tracks, *tracks.shape[1:])
+        return empty.index_copy(0, self.places, tracks).view(num_samples, num_tracks, *tracks.shape[1:])
+
     def with_steps(self, x: Tensor, mask: Tensor) -> Batch:
-        """The same samples with other steps."""
-        return dataclasses.replace(self, x=x, mask=mask)
+        """The same samples with other steps, padded."""
+        return Batch(x=x, mask=mask, view_kinds=self.view_kinds, standardised=self.standardised)
+
+    def with_tracks(self, tracks: Tensor, steps: Tensor) -> Batch:
+        """The same samples with other steps, packed."""
+        return Batch.packed(
+            tracks=tracks,
+            steps=steps,
+            present=self.present,
+            view_kinds=self.view_kinds,
+            standardised=self.standardised,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

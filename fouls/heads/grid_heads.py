@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, HeadConfig, check_grid, check_one_label_a_sample, check_range, module_key
 from fouls.heads.inputs import Inputs, width_after
-from fouls.heads.multi_task import unpack
 from fouls.heads.outputs import TaskOutputs, output_layer
 from fouls.heads.pooling import average_probabilities, masked_mean
 from fouls.heads.samples import Samples
@@ -113,7 +114,7 @@ class GridHead(Head):
         self.multi_label = {task.name for task in tasks if task.multi_label}
         self.inputs = Inputs(form, standardise=config.standardise, project=config.project)
         width = self.inputs.width
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.outputs = TaskOutputs(config, width, tasks)
         self.assisting = nn.ModuleDict(
             {module_key(task.name): AssistingOutput(width, len(task.classes), config) for task in tasks}
@@ -124,6 +125,9 @@ class GridHead(Head):
 
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
+
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:
@@ -138,17 +142,15 @@ class GridHead(Head):
         return masked_mean(x, mask)[..., None, :], mask.any(dim=-1, keepdim=True)
 
     def classify(self, batch: Batch) -> HeadOutput:
-        present = batch.present  # (B, V)
-        mask = batch.mask[present]  # (N, S)
-        steps = self.inputs(batch.x[present], mask)  # (N, S, D)
-        by_task = self.outputs(self.dropout(masked_mean(steps, mask)))
+        steps = self.inputs(batch)  # (N, S, D)
+        by_task = self.outputs(self.dropout(masked_mean(steps, batch.steps)))
         logits = {
-            name: average_probabilities(unpack(tracks, present), present, multi_label=name in self.multi_label)
+            name: average_probabilities(batch.unpack(tracks), batch.present, multi_label=name in self.multi_label)
             for name, tracks in by_task.items()
         }  # (B, classes)
         if not self.assisting:
             return HeadOutput(logits, Extras())
-        assisting = {name: unpack(self.assisting[module_key(name)](steps), present) for name in self.task_names}
+        assisting = {name: batch.unpack(self.assisting[module_key(name)](steps)) for name in self.task_names}
         return HeadOutput(
             logits,
             Extras(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import torch
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError
@@ -26,6 +27,8 @@ class HeadConfig(ABC):
 
     default_pools: ClassVar[tuple[str, ...]] = ()
     """Pools that the head rather reads than the backbone's own, the best first."""
+    low_precision: ClassVar[bool] = False
+    """The head computes its large matrix products in the dtype of the features."""
     reads_tokens: ClassVar[bool] = False
     """The head can read pool ``tokens``, whose steps are places in space and time."""
 
@@ -146,6 +149,13 @@ class Head(nn.Module, ABC):
     def fit_inputs(self, train: Samples) -> None:
         """Set what is read off the train split before training; ``train`` is reduced."""
 
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        """Reduced samples after what :meth:`classify` would do to every batch first, where that can be done once.
+
+        Here: as they are. See :meth:`fouls.heads.inputs.Inputs.standardised`.
+        """
+        return samples
+
     def reduce(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """From x (…, T, D) and mask (…, T) to fewer steps: (…, T', D') and (…, T'). Here: as they are."""
         return x, mask
@@ -161,7 +171,7 @@ class Head(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> HeadOutput:
         """Logits, and what else the head says, from a batch of features."""
-        return self.classify(batch.with_steps(*self.reduce(batch.x, batch.mask)))
+        return self.classify(batch.with_tracks(*self.reduce(batch.tracks, batch.steps)))
 
 
 def module_key(task: str) -> str:

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from fouls.heads.batch import InputForm
+from fouls.heads.batch import Batch, InputForm
+from fouls.heads.dropout import Dropout
+from fouls.heads.masking import zero_padding
+from fouls.heads.memory import fits
+from fouls.heads.samples import Samples
 
 POSE_WIDTH, POSE_DROPOUT = 128, 0.15
 _CONSTANT = 1e-7
@@ -34,9 +38,9 @@ class Standardise(nn.Module):
         mean = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(mean)  # Σ (x − mean)², merged chunk by chunk (Chan et al. 1979): nothing cancels
         for x, mask in batches:
-            steps = x[mask]  # (n, D)
+            steps = x.flatten(0, 1) if mask.all() else x[mask]  # (n, D)
             chunk_mean = steps.mean(dim=0)
-            chunk_squares = (steps - chunk_mean).square().sum(dim=0).double()
+            chunk_squares = (steps - chunk_mean).square_().sum(dim=0).double()
             step = chunk_mean.double() - mean
             total = count + len(steps)
             squares += chunk_squares + step.square() * (count * len(steps) / total)
@@ -48,7 +52,7 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """From x (N, T, D) and mask (N, T) to (N, T, D), 0 where the mask is false."""
-        return ((x - self.mean) / self.std).masked_fill(~mask[..., None], 0.0)
+        return zero_padding((x - self.mean) / self.std, mask)
 
 
 def width_after(form: InputForm, project: int | None) -> int:
@@ -78,7 +82,7 @@ class Inputs(nn.Module):
         self.projections = nn.ModuleList(nn.Linear(width, project) for width in stores) if project else None
         self.pose = None
         if form.pose_width:
-            self.pose = nn.Sequential(nn.Linear(form.pose_width, POSE_WIDTH), nn.GELU(), nn.Dropout(POSE_DROPOUT))
+            self.pose = nn.Sequential(nn.Linear(form.pose_width, POSE_WIDTH), nn.GELU(), Dropout(POSE_DROPOUT))
         self.width = width_after(form, project)
         """D', what comes out."""
 
@@ -87,9 +91,26 @@ class Inputs(nn.Module):
         if self.standardise is not None:
             self.standardise.fit(batches)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """From x (N, T, D) and mask (N, T) to (N, T, D'), 0 where the mask is false."""
-        x = x.masked_fill(~mask[..., None], 0.0) if self.standardise is None else self.standardise(x, mask)
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        """The samples after the standardisation, computed once instead of in every step; as they are without it.
+
+        They also stay as they are where a step is made of several things, or where they would not fit beside
+        themselves into the memory.
+
+        Args:
+            samples: reduced.
+            dtype: in which the features are kept.
+        """
+        if samples.pose is not None or not fits(samples.values.numel() * dtype.itemsize, samples.device):
+            return samples
+        if self.standardise is None:
+            return samples
+        return samples.standardise(self.standardise.mean, self.standardise.std, dtype)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The tracks of a batch, (N, T, D'), 0 where there is no step."""
+        x, mask = batch.tracks, batch.steps
+        x = zero_padding(x, mask) if self.standardise is None or batch.standardised else self.standardise(x, mask)
         if self.projections is None and self.pose is None:
             return x
         parts = list(x.split(self.widths, dim=-1))
@@ -97,4 +118,4 @@ class Inputs(nn.Module):
             parts[: len(self.projections)] = [layer(part) for layer, part in zip(self.projections, parts, strict=False)]
         if self.pose is not None:
             parts[-1] = self.pose(parts[-1])
-        return torch.cat(parts, dim=-1).masked_fill(~mask[..., None], 0.0)
+        return zero_padding(torch.cat(parts, dim=-1), mask)

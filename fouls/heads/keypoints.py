@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import InputForm
+from fouls.heads.dropout import Dropout
 
 PoseKind = Literal["mouse", "coordinates"]
 
@@ -41,7 +42,7 @@ class KeypointOutput(nn.Module):
     def __init__(self, dim: int, num_keypoints: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(dim, 256), nn.GELU(), nn.Dropout(0.2), nn.Linear(256, 2 * num_keypoints), nn.Sigmoid()
+            nn.Linear(dim, 256), nn.GELU(), Dropout(0.2), nn.Linear(256, 2 * num_keypoints), nn.Sigmoid()
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fouls.heads.batch import NUM_VIEW_KINDS, UNKNOWN_KIND, Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, check_one_label_a_sample, check_range
 from fouls.heads.outputs import TaskOutputs
 from fouls.heads.pooling import ViewPool, ViewPooling
@@ -73,8 +74,8 @@ class LiveReplay(TrackVectorHead):
         widths = [self.width, *[config.hidden] * config.num_layers]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
-            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.GELU(), nn.Dropout(config.dropout)]
-        self.hidden = nn.Sequential(*(layers or [nn.Dropout(config.dropout)]))
+            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.GELU(), Dropout(config.dropout)]
+        self.hidden = nn.Sequential(*(layers or [Dropout(config.dropout)]))
         self.outputs = TaskOutputs(config, widths[-1], tasks)
 
     def classify(self, batch: Batch) -> HeadOutput:

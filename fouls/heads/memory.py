@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fouls.errors import RunError
 
@@ -55,6 +56,13 @@ def allocate(
 def is_mapped(array: npt.NDArray[Any]) -> bool:
     """Whether an array from :func:`allocate`, or a view of it, lies in a file."""
     return isinstance(array, np.memmap)
+
+
+def fits(size_bytes: int, device: torch.device) -> bool:
+    """Whether a device holds so much more: half of a CPU's available memory at most, 0.8 of a GPU's free memory."""
+    if device.type == "cuda":
+        return size_bytes <= 0.8 * torch.cuda.mem_get_info(device)[0]
+    return size_bytes <= _SHARE * available_bytes()
 
 
 def available_bytes() -> int:

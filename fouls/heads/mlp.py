@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from fouls.heads.batch import InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, PoolingHeadConfig, check_range
 from fouls.heads.multi_task import MultiTaskHead
+from fouls.heads.products import Linear
 from fouls.heads.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class MlpConfig(PoolingHeadConfig):
     """Options of ``mlp``."""
+
+    low_precision: ClassVar[bool] = True
 
     hidden: int = 256
     """Width of the hidden layers."""
@@ -49,11 +54,13 @@ class Mlp(nn.Module):
         layers: list[nn.Module] = []
         for index in range(config.num_layers):
             width = config.hidden if index else dim
-            layers += [nn.Dropout(config.dropout)] if index else []
-            layers += [nn.Linear(width, config.hidden), nn.LayerNorm(config.hidden), nn.GELU()]
+            layers += [Dropout(config.dropout)] if index else []
+            layers += [Linear(width, config.hidden), nn.LayerNorm(config.hidden), nn.GELU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """From x (N, T, D) to (N, T, H); each step on its own, so the mask has no say."""
-        hidden: Tensor = self.layers(x)
-        return hidden
+        dtype = x.dtype
+        for layer in self.layers:
+            x = layer(x.to(dtype) if isinstance(layer, Linear) else x)
+        return x

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, PoolingHeadConfig, check_range
 from fouls.heads.inputs import Inputs
 from fouls.heads.keypoints import KeypointOutput, check_keypoints
-from fouls.heads.multi_task import unpack
 from fouls.heads.outputs import TaskOutputs
 from fouls.heads.pooling import ViewPool, pool_time, pooled_width
 from fouls.heads.samples import Samples
@@ -95,29 +95,31 @@ class MsTcn(Head):
         if self.sample_tasks:
             pooled = pooled_width(config.num_maps, config.time_pooling)
             self.view_pool = ViewPool(pooled, config.view_pooling)
-            self.dropout = nn.Dropout(config.dropout)
+            self.dropout = Dropout(config.dropout)
             self.outputs = TaskOutputs(config, pooled, [task for task in tasks if not task.per_frame])
         self.keypoints = KeypointOutput(config.num_maps, form.num_keypoints) if config.keypoints else None
 
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
 
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
+
     def classify(self, batch: Batch) -> HeadOutput:
-        present = batch.present  # (B, V)
-        steps = batch.mask[present]  # (N, T)
-        maps, by_stage = self._run_stages(self.inputs(batch.x[present], steps), steps)
-        logits = {name: unpack(by_stage[-1][name], present) for name in self.frame_tasks}  # (B, V, T, classes)
+        steps = batch.steps  # (N, T)
+        maps, by_stage = self._run_stages(self.inputs(batch), steps)
+        logits = {name: batch.unpack(by_stage[-1][name]) for name in self.frame_tasks}  # (B, V, T, classes)
         extras = Extras(
-            stages={name: [unpack(stage[name], present) for stage in by_stage[:-1]] for name in self.frame_tasks},
-            keypoints=None if self.keypoints is None else unpack(self.keypoints(maps[0]), present),
+            stages={name: [batch.unpack(stage[name]) for stage in by_stage[:-1]] for name in self.frame_tasks},
+            keypoints=None if self.keypoints is None else batch.unpack(self.keypoints(maps[0])),
         )
         if self.sample_tasks:
             tracks = pool_time(maps[-1], steps, self.time_pooling)  # (N, M')
-            logits |= self.outputs(self.dropout(self.view_pool(unpack(tracks, present), present)))  # (B, classes)
+            logits |= self.outputs(self.dropout(self.view_pool(batch.unpack(tracks), batch.present)))  # (B, classes)
             of_steps = {name: torch.cat([stage[name] for stage in by_stage], dim=1) for name in self.sample_tasks}
             extras = dataclasses.replace(
                 extras,
-                assisting={name: unpack(each, present).flatten(1, 2) for name, each in of_steps.items()},
+                assisting={name: batch.unpack(each).flatten(1, 2) for name, each in of_steps.items()},
                 assisting_mask=batch.mask.repeat(1, 1, len(by_stage)).flatten(1),  # (B, V × stages × T)
             )
         return HeadOutput(logits, extras)
@@ -164,7 +166,7 @@ class DilatedResidualLayer(nn.Module):
         super().__init__()
         self.dilated = nn.Conv1d(num_maps, num_maps, 3, padding=dilation, dilation=dilation)
         self.mix = nn.Conv1d(num_maps, num_maps, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """From x (N, M, T) and keep (N, 1, T), 1 or 0, to (N, M, T)."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, PoolingHeadConfig, module_key
 from fouls.heads.inputs import Inputs
 from fouls.heads.keypoints import KeypointOutput
@@ -56,7 +58,7 @@ class MultiTaskHead(Head):
         self.trunk, width = trunk(self.inputs.width)
         pooled = width if self.time_first else pooled_width(width, self.time_pooling)
         self.view_pool = ViewPool(pooled, config.view_pooling) if len(self.per_frame) < len(tasks) else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.outputs = nn.ModuleDict(
             {
                 module_key(task.name): output_layer(config, width if task.per_frame else pooled, len(task.classes))
@@ -69,6 +71,9 @@ class MultiTaskHead(Head):
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
 
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
+
     @property
     def reduces(self) -> bool:
         return self.time_first
@@ -79,24 +84,17 @@ class MultiTaskHead(Head):
         return pool_time(x, mask, self.time_pooling)[..., None, :], mask.any(dim=-1, keepdim=True)
 
     def classify(self, batch: Batch) -> HeadOutput:
-        present = batch.present  # (B, V)
-        steps = batch.mask[present]  # (N, T): the trunk sees tracks that are there, no padding between them
-        hidden = self.trunk(self.inputs(batch.x[present], steps), steps)  # (N, T, H)
+        steps = batch.steps  # (N, T): the trunk sees tracks that are there, no padding between them
+        hidden = self.trunk(self.inputs(batch), steps)  # (N, T, H)
         logits: dict[str, Tensor] = {}
         if self.view_pool is not None:
             pooled = hidden[:, 0] if self.time_first else pool_time(hidden, steps, self.time_pooling)  # (N, H')
-            sample = self.dropout(self.view_pool(unpack(pooled, present), present))  # (B, H')
+            sample = self.dropout(self.view_pool(batch.unpack(pooled), batch.present))  # (B, H')
         for name in self.task_names:
             output = self.outputs[module_key(name)]
             if name in self.per_frame:
-                logits[name] = unpack(output(self.dropout(hidden)), present)  # (B, V, T, classes)
+                logits[name] = batch.unpack(output(self.dropout(hidden)))  # (B, V, T, classes)
             else:
                 logits[name] = output(sample)  # (B, classes)
-        keypoints = None if self.keypoints is None else unpack(self.keypoints(hidden), present)
+        keypoints = None if self.keypoints is None else batch.unpack(self.keypoints(hidden))
         return HeadOutput(logits, Extras(keypoints=keypoints))
-
-
-def unpack(tracks: Tensor, present: Tensor) -> Tensor:
-    """Tracks (N, …) back at their places (B, V, …), 0 elsewhere."""
-    padded = tracks.new_zeros(*present.shape, *tracks.shape[1:])
-    return padded.index_put((present,), tracks)

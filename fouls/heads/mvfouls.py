@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import (
     Head,
     HeadConfig,
@@ -28,7 +29,6 @@ from fouls.heads.head import (
     module_key,
 )
 from fouls.heads.inputs import Inputs
-from fouls.heads.multi_task import unpack
 from fouls.heads.outputs import TaskOutputs
 from fouls.heads.pooling import AttentionPool, ViewPooling, masked_max, masked_mean
 from fouls.heads.samples import Samples
@@ -135,7 +135,7 @@ class Mvfouls(Head):
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.GroupNorm(config.num_groups, after), nn.ReLU()]
-            layers += [nn.Dropout(config.dropout)]
+            layers += [Dropout(config.dropout)]
         self.shared = nn.Sequential(*layers)
         self.outputs = TaskOutputs(config, config.hidden, tasks)
         self.scales = nn.ParameterDict(
@@ -144,6 +144,9 @@ class Mvfouls(Head):
 
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
+
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:
@@ -160,14 +163,13 @@ class Mvfouls(Head):
         return x, mask
 
     def classify(self, batch: Batch) -> HeadOutput:
-        present = batch.present  # (B, V)
-        mask = batch.mask[present]  # (N, S), or the places of all steps where attention pools them
-        x = self.inputs(batch.x[present], mask)
+        mask = batch.steps  # (N, S), or the places of all steps where attention pools them
+        x = self.inputs(batch)
         if self.spatial is not None:
             x = x.reshape(len(x), -1, self.places, x.shape[-1])  # (N, S, H × W, D)
             x, _ = self.spatial(x, torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device))
             mask = mask.reshape(len(mask), -1, self.places)[..., 0]
-        tracks = unpack(self.temporal(x, mask), present)  # (B, V, H)
+        tracks, present = batch.unpack(self.temporal(x, mask)), batch.present  # (B, V, H), (B, V)
         weights: dict[str, Tensor] = {}
         if self.views is not None:
             sample, weights["views"] = self.views(tracks, present)  # (B, H), (B, V)

@@ -51,7 +51,7 @@ class Objective:
 
     def __call__(self, output: HeadOutput, step: Step) -> tuple[Tensor, dict[str, Answers]]:
         """The loss of a batch, a scalar, and the logits of each task beside the labels they answer for."""
-        total = step.batch.x.new_zeros(())
+        total = torch.zeros((), device=step.indices.device)
         found: dict[str, Answers] = {}
         for task in self.tasks:
             weight = self.weights.get(task.name, 1.0)

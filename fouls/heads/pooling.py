@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fouls.heads.masking import zero_padding
+
 TimePooling = Literal["mean", "std", "mean_std", "max"]
 ViewPooling = Literal["mean", "max", "attention"]
 
@@ -27,7 +29,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (…, D)
     """
-    return x.masked_fill(~mask[..., None], 0.0).sum(dim=-2) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+    return zero_padding(x, mask).sum(dim=-2) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def masked_std(x: Tensor, mask: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """From x (…, N, D) and mask (…, N), true somewhere, to the weighted sum (…, D) and its weights (…, N)."""
-        x = x.masked_fill(~mask[..., None], 0.0)
+        x = zero_padding(x, mask)
         scores = self.score(x)[..., 0] / self.temperature
         weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # (…, N)
         return (weights[..., None] * x).sum(dim=-2), weights

@@ -22,6 +22,7 @@ from fouls.heads.losses import LossConfig
 from fouls.heads.losses.output import check_output
 from fouls.heads.options import Plain
 from fouls.heads.pool import choose_pool
+from fouls.heads.precision import resolve_precision
 from fouls.heads.run_config import ManifestReference, RunConfig, StoreReference
 from fouls.heads.run_options import RunOptions
 from fouls.heads.samples import Samples
@@ -80,9 +81,11 @@ def prepare(
     train, valid = split_samples(data.samples, tasks, options)
     head = with_output(options.head, loss)
     check_output(head, loss, [task.name for task in tasks])
+    head = head.resolved(data.form, tasks)
+    precision = resolve_precision(options.train.precision, head, data.form, device)
     config = RunConfig(
-        head=head.resolved(data.form, tasks),
-        train=options.train,
+        head=head,
+        train=dataclasses.replace(options.train, precision=precision),
         loss=loss,
         tasks=tasks,
         form=data.form,
@@ -100,6 +103,7 @@ def prepare(
     chosen = dataclasses.replace(
         options,
         head=config.head,
+        train=config.train,
         loss=config.loss,
         pools=pools,
         tasks=tuple(task.name for task in tasks),

@@ -20,6 +20,7 @@ from torch import Tensor
 from fouls.heads.batch import UNKNOWN_KIND, Batch
 from fouls.heads.frames import Frames
 from fouls.heads.grouping import PADDING, group_rows
+from fouls.heads.memory import fits
 
 _CHUNK_BYTES = 64 * 2**20
 _BATCH_BYTES = 256 * 2**20
@@ -30,7 +31,7 @@ class Samples:
     """S samples with U tracks of C clips in P passes, from R rows."""
 
     values: Tensor
-    """(R, T', D), float16 or float32: the features, each row once."""
+    """(R, T', D), float16 or float32, or what :meth:`standardise` made: the features, each row once."""
     clips: Tensor
     """(P, U, C) int64: the rows of each track, in time; :data:`PADDING` after the last."""
     tracks: Tensor
@@ -53,6 +54,8 @@ class Samples:
     """(U, F, K, 3) float32: x and y as shares of width and height, and likelihood; NaN where unknown."""
     pose: Tensor | None = None
     """(U, F, P') float32: features of the pose in every frame. Where it is there, the time steps are native frames."""
+    standardised: bool = False
+    """The features went through :meth:`standardise`."""
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -75,7 +78,7 @@ class Samples:
         return self.tracks.device
 
     def gather(self, indices: Tensor, passes: Tensor | None = None) -> Batch:
-        """The padded form of some samples.
+        """Some samples as a batch.
 
         Args:
             indices: (B,) int64.
@@ -85,19 +88,42 @@ class Samples:
             The batch; T is that of the longest track among these samples.
         """
         tracks = self.tracks[indices]  # (B, V)
-        picked = tracks.clamp(min=0)
-        of_pass = None if passes is None else passes[:, None].expand_as(picked)
-        clips = self.clips[0, picked] if of_pass is None else self.clips[of_pass, picked]
-        clips = clips.masked_fill(tracks[..., None] < 0, PADDING)  # (B, V, C)
-        if clips.shape[2] > 1:
-            clips = clips[:, :, : int((clips >= 0).sum(dim=2).max())]
-        x, mask = self._steps(clips)
+        present = tracks >= 0
+        picked = tracks[present]  # (N,)
+        of_pass = None if passes is None else passes[:, None].expand_as(tracks)[present]
+        clips = self.clips[0, picked] if of_pass is None else self.clips[of_pass, picked]  # (N, C)
+        if clips.shape[1] > 1:
+            clips = clips[:, : int((clips >= 0).sum(dim=1).max())]
+        x, steps = self._steps(clips)
         if self.pose is not None and self.frames is not None:
-            steps = self.frames.steps_of(tracks, of_pass)  # (B, V, F)
-            mask = steps >= 0
-            at = steps.clamp(min=0)[..., None].expand(-1, -1, -1, x.shape[-1])
-            x = torch.cat([x.gather(2, at), self.pose[picked]], dim=-1)
-        return Batch(x=x, mask=mask, view_kinds=self.view_kinds[picked])
+            of_frames = self.frames.steps_of(picked, of_pass)  # (N, F)
+            steps = of_frames >= 0
+            at = of_frames.clamp(min=0)[..., None].expand(-1, -1, x.shape[-1])
+            x = torch.cat([x.gather(1, at), self.pose[picked]], dim=-1)
+        view_kinds = self.view_kinds[tracks.clamp(min=0)]
+        return Batch.packed(
+            tracks=x, steps=steps, present=present, view_kinds=view_kinds, standardised=self.standardised
+        )
+
+    def standardise(self, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Samples:
+        """The samples after (x − mean) / std, computed once, with features of their own: the rows that they refer to.
+
+        Args:
+            mean: (D,)
+            std: (D,)
+            dtype: in which the features are kept.
+        """
+        used = torch.zeros(len(self.values) + 1, dtype=torch.bool, device=self.device)
+        used[self.clips[:, self.tracks[self.tracks >= 0]].flatten()] = True  # padding falls on the last
+        used[-1] = False
+        rows = torch.nonzero(used)[:, 0]
+        place = torch.full((len(used),), PADDING, device=self.device)
+        place[rows] = torch.arange(len(rows), device=self.device)
+        values = torch.empty(len(rows), *self.values.shape[1:], dtype=dtype, device=self.values.device)
+        for start in range(0, len(rows), self._rows_a_chunk):
+            some = slice(start, start + self._rows_a_chunk)
+            values[some] = (self._rows(rows[some]).float() - mean) / std
+        return dataclasses.replace(self, values=values, clips=place[self.clips], standardised=True)
 
     def map_tracks(self, function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Samples:
         """The samples after a function of single tracks that leaves fewer steps: applied once, then kept.
@@ -124,7 +150,7 @@ class Samples:
         """All tracks that samples refer to, plain pass, in chunks: x (N, T, D) float32 and mask (N, T)."""
         if self.pose is not None:
             for _, batch in self.batches(1024):
-                yield batch.x[batch.present], batch.mask[batch.present]
+                yield batch.tracks, batch.steps
             return
         for clips in self._chunks(self.clips[0, self.tracks[self.tracks >= 0]]):
             yield self._steps(clips)
@@ -141,10 +167,10 @@ class Samples:
         )
 
     def to(self, device: torch.device) -> Samples:
-        """The samples with all tensors on a device."""
+        """The samples with all tensors on a device; features that it does not hold stay where they are."""
         return dataclasses.replace(
             self,
-            values=self.values.to(device),
+            values=self.values.to(device) if fits(self.values.nbytes, device) else self.values,
             clips=self.clips.to(device),
             tracks=self.tracks.to(device),
             view_kinds=self.view_kinds.to(device),
@@ -158,13 +184,23 @@ class Samples:
     def _steps(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """From row indices (…, C) to steps (…, C × T', D) and their mask (…, C × T')."""
         per_clip, dim = self.values.shape[1:]
-        x = self.values[clips.clamp(min=0)].float()  # (…, C, T', D)
+        x = self._rows(clips.flatten().clamp(min=0))  # (… × C, T', D)
+        x = x if self.standardised else x.float()
         mask = (clips >= 0)[..., None].expand(*clips.shape, per_clip)
         return x.reshape(*clips.shape[:-1], -1, dim), mask.reshape(*clips.shape[:-1], -1)
 
+    def _rows(self, rows: Tensor) -> Tensor:
+        """Some rows (n, T', D), in the stored dtype, on the device of the samples."""
+        return self.values.index_select(0, rows.to(self.values.device)).to(rows.device)
+
+    @property
+    def _rows_a_chunk(self) -> int:
+        """How many rows are worked on at once."""
+        return max(1, _CHUNK_BYTES // (4 * self.values[:1].numel()))
+
     def _chunks(self, clips: Tensor) -> tuple[Tensor, ...]:
-        track_bytes = clips.shape[-1] * self.values.shape[1] * self.values.shape[2] * 4
-        return torch.split(clips, max(1, _CHUNK_BYTES // track_bytes))
+        """Tracks (n, C), some at a time."""
+        return torch.split(clips, max(1, self._rows_a_chunk // clips.shape[1]))
 
 
 def samples_from_rows(values: npt.NDArray[np.floating], rows: pa.Table, *, clips_are_steps: bool) -> Samples:

@@ -17,10 +17,15 @@ from torch.nn import functional as F
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import InputForm
+from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, PoolingHeadConfig, check_range
 from fouls.heads.keypoints import check_keypoints
 from fouls.heads.multi_task import MultiTaskHead
+from fouls.heads.products import Linear
 from fouls.heads.tasks import Task
+from fouls.heads.time_convolution import TimeConvolution
+
+_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,7 @@ class TcnConfig(PoolingHeadConfig):
     """Options of ``tcn``."""
 
     default_pools: ClassVar[tuple[str, ...]] = ("temporal",)
+    low_precision: ClassVar[bool] = True
 
     hidden: int = 128
     """Feature maps of every block."""
@@ -91,11 +97,11 @@ class Tcn(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """From x (N, T, D), 0 where the mask (N, T) is false, to (N, T, H), 0 there too."""
-        x = x.transpose(1, 2)  # (N, D, T)
-        keep = mask[:, None, :].to(x.dtype)  # (N, 1, T)
+        keep = None if mask.all() else mask[..., None].float()  # (N, T, 1)
+        dtype = x.dtype
         for block in self.blocks:
-            x = block(x, keep)
-        return x.transpose(1, 2)
+            x = block(x.to(dtype), keep)
+        return x
 
 
 class TcnBlock(nn.Module):
@@ -103,18 +109,15 @@ class TcnBlock(nn.Module):
 
     def __init__(self, dim: int, config: TcnConfig, *, dilation: int) -> None:
         super().__init__()
-        padding = dilation * (config.kernel_size - 1) // 2
-        self.convolution = nn.Conv1d(dim, config.hidden, config.kernel_size, padding=padding, dilation=dilation)
+        self.convolution = TimeConvolution(dim, config.hidden, config.kernel_size, dilation=dilation)
         self.norm = MaskedGroupNorm(config.num_groups, config.hidden)
-        self.dropout = nn.Dropout(config.dropout)
-        self.skip = nn.Conv1d(dim, config.hidden, 1) if dim != config.hidden else nn.Identity()
+        self.dropout = Dropout(config.dropout)
+        self.skip = Linear(dim, config.hidden) if dim != config.hidden else nn.Identity()
 
-    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """From x (N, D, T) and keep (N, 1, T), 1 or 0, to (N, H, T)."""
-        y: Tensor = self.convolution(x)
-        y = self.dropout(F.gelu(self.norm(y, keep)))
-        masked: Tensor = (y + self.skip(x)) * keep
-        return masked
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """From x (N, T, D) and keep (N, T, 1), 1 or 0 (``None``: all 1), to (N, T, H)."""
+        y: Tensor = self.dropout(F.gelu(self.norm(self.convolution(x), keep))) + self.skip(x)
+        return y if keep is None else y * keep
 
 
 class MaskedGroupNorm(nn.Module):
@@ -126,12 +129,16 @@ class MaskedGroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """From x (N, H, T) and keep (N, 1, T) to (N, H, T)."""
-        grouped = x.reshape(len(x), self.num_groups, -1, x.shape[2])  # (N, groups, H / groups, T)
-        keep = keep[:, None]  # (N, 1, 1, T)
-        count = keep.sum(dim=(2, 3), keepdim=True) * grouped.shape[2]
-        centred = (grouped - (grouped * keep).sum(dim=(2, 3), keepdim=True) / count) * keep
-        variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
-        normal: Tensor = (centred * (variance + 1e-5).rsqrt()).flatten(1, 2)
-        return normal * self.weight[:, None] + self.bias[:, None]
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """From x (N, T, H) and keep (N, T, 1), 1 or 0 (``None``: all 1), to (N, T, H)."""
+        count = x.shape[1] if keep is None else keep.sum(dim=1, keepdim=True)  # (N, 1, 1)
+        centred = x - self._group_mean(x if keep is None else x * keep, count)
+        centred = centred if keep is None else centred * keep
+        variance = self._group_mean(centred.square(), count)  # (N, 1, H)
+        return torch.addcmul(self.bias, centred * (variance + _EPSILON).rsqrt(), self.weight)
+
+    def _group_mean(self, x: Tensor, count: Tensor | int) -> Tensor:
+        """The mean over the steps and the features of each group, for each feature: (N, T, H) to (N, 1, H)."""
+        of_features = x.sum(dim=1, keepdim=True) / count  # (N, 1, H)
+        groups = of_features.reshape(len(x), 1, self.num_groups, -1)
+        return groups.mean(dim=3, keepdim=True).expand_as(groups).flatten(2)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from fouls.heads.batch import Batch, InputForm
 from fouls.heads.head import Head, PoolingHeadConfig
 from fouls.heads.inputs import Inputs
-from fouls.heads.multi_task import unpack
 from fouls.heads.pooling import pool_time, pooled_width
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
@@ -44,6 +44,9 @@ class TrackVectorHead(Head):
     def fit_inputs(self, train: Samples) -> None:
         self.inputs.fit(train.track_batches())
 
+    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
+        return self.inputs.standardised(samples, dtype)
+
     @property
     def reduces(self) -> bool:
         return self.time_first
@@ -55,7 +58,5 @@ class TrackVectorHead(Head):
 
     def vectors(self, batch: Batch) -> Tensor:
         """The vector of each track, (B, V, H); 0 where there is none."""
-        present = batch.present
-        steps = batch.mask[present]  # (N, T)
-        x = self.inputs(batch.x[present], steps)
-        return unpack(x[:, 0] if self.time_first else pool_time(x, steps, self.time_pooling), present)
+        x = self.inputs(batch)
+        return batch.unpack(x[:, 0] if self.time_first else pool_time(x, batch.steps, self.time_pooling))

@@ -17,12 +17,13 @@ from fouls.errors import ConfigError, RunError
 from fouls.heads.head import Head
 from fouls.heads.losses import LossConfig
 from fouls.heads.objective import Objective, Step, make_objective
+from fouls.heads.precision import training_dtype
 from fouls.heads.samples import Samples
 from fouls.heads.tally import EpochScores, Tally, measure
 from fouls.heads.tasks import Task
 from fouls.heads.train_config import TrainConfig
 from fouls.heads.training.ema import Ema
-from fouls.heads.training.mixing import mix
+from fouls.heads.training.mixing import MixingConfig, mix
 from fouls.heads.training.sampling import epoch_order
 from fouls.heads.training.schedule import learning_rate_factor
 from fouls.heads.training.task_weights import difficulty_scores, task_weights
@@ -66,6 +67,8 @@ def fit(
     """
     check_fit(train, tasks, config)
     head.fit_inputs(train)
+    train = head.standardised(train, training_dtype(config.precision))
+    valid = None if valid is None else head.standardised(valid, torch.float32)
     objective = make_objective(train, tasks, loss)
     fixed = dataclasses.replace(objective, weights=dict(objective.weights))  # valid losses of all epochs compare
     generator = torch.Generator().manual_seed(config.seed)
@@ -149,7 +152,9 @@ def take_batch(
     """
     of_batch = None if passes is None else passes[indices]
     batch = train.gather(indices, of_batch)
-    mixed = mix(batch.x, batch.mask, config.mixing, generator)
+    mixed = None
+    if config.mixing != MixingConfig():
+        mixed = mix(batch.x, batch.mask, config.mixing, generator)
     if mixed is not None:
         batch = batch.with_steps(mixed.x, batch.mask)
     return Step(samples=train, indices=indices, batch=batch, passes=of_batch, mixed=mixed, training=True)
@@ -199,10 +204,10 @@ class Best:
 
 
 def draw_passes(train: Samples, generator: torch.Generator) -> Tensor | None:
-    """An augmented pass for each sample, (S,), drawn evenly; ``None`` where there is only the plain one."""
+    """A pass for each sample, (S,), the plain one or an augmented one, drawn evenly; ``None`` without augmented ones."""
     if train.num_passes == 1:
         return None
-    return torch.randint(1, train.num_passes, (len(train),), generator=generator).to(train.device)
+    return torch.randint(train.num_passes, (len(train),), generator=generator).to(train.device)
 
 
 def parameter_groups(head: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fouls.errors import ConfigError
 from fouls.heads.head import check_choice, check_range
+from fouls.heads.precision import Precision
 from fouls.heads.training.mixing import MixingConfig
 from fouls.heads.training.sampling import Sampling
 from fouls.heads.training.schedule import Schedule
@@ -39,6 +40,8 @@ class TrainConfig:
     """Which samples an epoch shows: each once, or classes drawn evenly."""
     sampling_task: str | None = None
     """The task whose classes are drawn evenly; ``None``: the first with a label a sample."""
+    precision: Precision = "auto"
+    """In which matrix products are computed in training, see :mod:`fouls.heads.precision`."""
     patience: int = 20
     """Epochs without a better score on valid after which training stops; the best weights are restored."""
     valid_fraction: float = 0.0
@@ -54,6 +57,7 @@ class TrainConfig:
         check_choice("schedule", self.schedule, Schedule)
         check_range("EMA decay", self.ema_decay, 0, 1, open_end=True)
         check_choice("sampling", self.sampling, Sampling)
+        check_choice("precision", self.precision, Precision)
         check_range("patience", self.patience, 1, 1e6)
         check_range("valid fraction", self.valid_fraction, 0, 0.9)
         check_range("seed", self.seed, 0, 2**63 - 1)

@@ -305,6 +305,9 @@ def test_tcn_sees_the_order_of_the_steps_and_mlp_does_not() -> None:
 def test_group_norm_without_padding_is_torchs() -> None:
     x = torch.randn(3, 16, 5, generator=torch.Generator().manual_seed(0))
     ours, theirs = MaskedGroupNorm(4, 16), torch.nn.GroupNorm(4, 16)
-    torch.testing.assert_close(ours(x, torch.ones(3, 1, 5)), theirs(x))
-    short = ours(torch.nn.functional.pad(x, (0, 4), value=9.0), (torch.arange(9) < 5).float().expand(3, 1, 9))
-    torch.testing.assert_close(short[..., :5], theirs(x))
+    steps = x.transpose(1, 2)
+    expected = theirs(x).transpose(1, 2)
+    torch.testing.assert_close(ours(steps, None), expected)
+    longer = torch.nn.functional.pad(steps, (0, 0, 0, 4), value=9.0)
+    short = ours(longer, (torch.arange(9) < 5).float()[None, :, None].expand(3, 9, 1))
+    torch.testing.assert_close(short[:, :5], expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ def test_what_is_not_known_starts_at_0_and_what_is_known_matters() -> None:
     head, given = build(), batch()
     assert not head.kinds.weight[UNKNOWN_KIND].any()
     assert head.kinds.weight[[LIVE, REPLAY]].all()
-    swapped = dataclasses.replace(given, view_kinds=given.view_kinds.flip(1))
+    swapped = Batch(x=given.x, mask=given.mask, view_kinds=given.view_kinds.flip(1))
     assert not torch.allclose(head(given).logits["action"], head(swapped).logits["action"])
 
 
