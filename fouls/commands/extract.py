@@ -15,9 +15,10 @@ from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.pipeline.augment_options import AugmentOptions
+    from fouls.pipeline.cluster_options import ClusterOptions
 
 WHAT, FRAMES, AUGMENT = "What", "Which frames", "Augmented passes"
-WHERE, HOW = "Where it runs", "How"
+WHERE, CLUSTER, HOW = "Where it runs", "A cluster that stands", "How"
 DEFAULT = "default"
 """``--weights`` of a backbone that keeps its own, beside one that gets others."""
 T = TypeVar("T")
@@ -163,10 +164,45 @@ def extract(
         int | None, typer.Option(help="Worker processes on CPUs instead.", rich_help_panel=WHERE)
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="Join the Dask cluster at this address instead.", rich_help_panel=WHERE)
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Join a Dask cluster instead: tcp://HOST:PORT, tls://HOST:PORT, or a scheduler file.",
+            rich_help_panel=WHERE,
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="In this process: cpu, cuda, cuda:1, mps.", rich_help_panel=WHERE)
+        str | None,
+        typer.Option(
+            help="In this process, or of the cluster's workers: cpu, cuda, cuda:1, mps.", rich_help_panel=WHERE
+        ),
+    ] = None,
+    worker_resource: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Dask resource of which a block takes 1, such as GPU; workers without it get none.",
+            show_default="all workers",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+    worker_wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long the cluster may be without such a worker.",
+            show_default="60",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Who may have signed the cluster's certificates.", rich_help_panel=CLUSTER)
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="The certificate to show to it.", rich_help_panel=CLUSTER)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its key.", show_default="in --tls-cert", rich_help_panel=CLUSTER)
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -246,7 +282,13 @@ def extract(
         precision=precision,
         stored_dtype=dtype,
         manifest=manifest,
-        executor=ExecutorOptions(gpus=gpus, workers=workers, scheduler=scheduler, device=device),
+        executor=ExecutorOptions(
+            gpus=gpus,
+            workers=workers,
+            scheduler=scheduler,
+            device=device,
+            cluster=_cluster(worker_resource, worker_wait, tls_ca, tls_cert, tls_key),
+        ),
         batch_size=batch_size,
         decoder=decoder,
         decode_workers=decode_workers,
@@ -278,6 +320,22 @@ def _one_each(option: str, values: Sequence[T] | None, backbones: Sequence[str])
 def parse_names(names: str | None) -> tuple[str, ...]:
     """``a,b`` as names."""
     return () if names is None else tuple(name.strip() for name in names.split(","))
+
+
+def _cluster(
+    resource: str | None, wait: float | None, ca: Path | None, cert: Path | None, key: Path | None
+) -> ClusterOptions | None:
+    from fouls.pipeline.cluster_options import ClusterOptions
+
+    given = {
+        "worker_resource": resource,
+        "worker_wait_seconds": wait,
+        "tls_ca": ca,
+        "tls_cert": cert,
+        "tls_key": key,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return ClusterOptions(**chosen) if chosen else None
 
 
 def _parse_window(window: str | None) -> tuple[int, int] | None:

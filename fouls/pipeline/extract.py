@@ -191,10 +191,13 @@ def _runner(
     if not placement.on_cluster:
         engine = stack.enter_context(recipe.build([each.backbone for each in prepared]))
         return lambda groups: run_here(engine, groups)
-    from fouls.pipeline.executors.cluster import run_on_cluster, start_cluster
+    from fouls.pipeline.executors.client import run_on_cluster
+    from fouls.pipeline.executors.cluster import start_cluster
 
     address = placement.scheduler or stack.enter_context(start_cluster(workers=placement.workers, gpus=placement.gpus))
-    return lambda groups: run_on_cluster(address, recipe, groups)
+    options = prepared[0].options
+    share_cores = placement.scheduler is not None and options.decode_workers is None
+    return lambda groups: run_on_cluster(address, recipe, groups, options.executor.cluster, share_cores=share_cores)
 
 
 def made_by(options: ExtractOptions) -> dict[str, Any]:

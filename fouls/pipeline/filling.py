@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fouls.cache.blocks import BlockWriter, Features, block_span, empty_features, load_done
-from fouls.cache.ledger import BlockRecord, RowFailure, from_ranges, to_ranges
+from fouls.cache.ledger import BlockRecord, RowFailure, from_ranges, read_record, to_ranges
 from fouls.cache.quarantine import failed_again
 from fouls.cache.store import Store
 from fouls.errors import VideoError
@@ -75,7 +75,8 @@ class Filler:
             streams: what a stream net remembers of the block before.
 
         Returns:
-            The record that now stands in the ledger.
+            The record that now stands in the ledger. Where another worker has committed the block meanwhile, it is
+            that worker's, and nothing is written: what a decoder did in time there may have timed out here.
 
         Raises:
             StoreError: a feature is not finite as stored.
@@ -107,7 +108,7 @@ class Filler:
             device=str(self.backbone.device),
             started_at=started_at,
         )
-        return self._writer.commit(state.features, record)
+        return standing_record(self.store, job) or self._writer.commit(state.features, record)
 
     def _encode_batches(
         self, job: BlockJob, state: _BlockState, submit: Submit, cost: DecodingCost
@@ -179,6 +180,13 @@ class Filler:
             for pool, target in state.features.items():
                 with np.errstate(over="ignore"):  # what leaves the range becomes infinite, and the writer refuses it
                     target[row - first_row] = values[pool][row - batch.rows.start]
+
+
+def standing_record(store: Store, job: BlockJob) -> BlockRecord | None:
+    """The record of a block on which somebody else's work has ended since the job was made."""
+    record = read_record(store.path, job.block)
+    known = job.record.attempts if job.record else 0
+    return record if record is not None and record.attempts > known else None
 
 
 def _begin(store: Store, job: BlockJob) -> _BlockState:

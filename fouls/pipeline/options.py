@@ -14,6 +14,7 @@ from fouls.objects.location import Location, location
 from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
+from fouls.pipeline.cluster_options import ClusterOptions
 
 STREAM_HOP = 8
 """Frames of a stream from one row to the next by default."""
@@ -87,8 +88,12 @@ class ExecutorOptions:
     """Address of a Dask scheduler that stands."""
     device: str | None = None
     """Of the backbone in this process, or of those on the scheduler's workers: ``cpu``, ``cuda``, ``cuda:1``."""
+    cluster: ClusterOptions | None = None
+    """How the scheduler's cluster is joined."""
 
     def __post_init__(self) -> None:
+        if self.cluster is not None:
+            self.cluster.check(self.scheduler)
         given = [name for name in ("gpus", "workers", "scheduler", "device") if getattr(self, name) is not None]
         if len(given) > 1 and given != ["scheduler", "device"]:
             raise ConfigError(f"--{' and --'.join(given)} exclude each other: give one")
