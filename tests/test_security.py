@@ -51,8 +51,8 @@ RUNS_CODE = {
     *("joblib.load", "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads"),
     *("yaml.load", "yaml.unsafe_load", "yaml.full_load", "torch.hub.load", "torch.jit.load", "pd.read_pickle"),
 }
-BETWEEN_OWN_PROCESSES = {"video/isolation.py", "video/isolation_worker.py"}
-"""Files that unpickle what another process of the same run has pickled."""
+BETWEEN_OWN_PROCESSES = {"video/isolation.py", "video/isolation_worker.py", "pipeline/executors/worker.py"}
+"""Files that unpickle what another process of the same run has pickled; on a cluster Dask does so with all it sends."""
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:

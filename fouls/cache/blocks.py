@@ -103,36 +103,44 @@ def load_done(store: Store, record: BlockRecord) -> Features | None:
     if not len(done):
         return features
     for pool, values in features.items():
-        read = read_chunk(store, pool, record.block)
+        read = read_chunk(store[pool], record.block)
         if read is None or checksum(read[done]) != record.checksums.get(pool):
             return None
         values[done] = read[done]
     return features
 
 
-def read_chunk(store: Store, pool: str, block: int) -> npt.NDArray[Any] | None:
+def read_chunk(array: zarr.Array[Any], block: int) -> npt.NDArray[Any] | None:
     """A block's rows of one pool, whatever the ledger says of them; NaN where no chunk was ever written.
 
     Returns:
         ``None`` when the chunk is not what was written: its own checksum does not match, or it is cut short.
     """
-    start, stop = block_span(store, block)
+    start = block * array.chunks[0]
     try:
-        return np.asarray(store[pool][start:stop])
+        return np.asarray(array[start : start + array.chunks[0]])
     except (ValueError, OSError):
         return None
 
 
+_EXPONENTS: dict[np.dtype[Any], tuple[type[np.unsignedinteger], int]] = {
+    np.dtype(np.float16): (np.uint16, 0x7C00),
+    np.dtype(np.float32): (np.uint32, 0x7F800000),
+}
+
+
 def finite_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether all of a row is finite, (rows,)."""
-    finite: npt.NDArray[np.bool_] = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    """Whether all of a row is finite, (rows,). By the exponent's bits: several times as fast as ``np.isfinite``."""
+    integer, exponent = _EXPONENTS[values.dtype]
+    bits = np.ascontiguousarray(values).view(integer)
+    finite: npt.NDArray[np.bool_] = ((bits & integer(exponent)) != exponent).all(axis=tuple(range(1, values.ndim)))
     return finite
 
 
 def checksum(values: npt.NDArray[Any]) -> str:
     """``sha256:…`` of the values' bytes, little-endian, in C order."""
     little_endian = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    return f"sha256:{hashlib.sha256(little_endian.tobytes()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(little_endian.view(np.uint8).data).hexdigest()}"
 
 
 def _positions(record: BlockRecord, start: int) -> npt.NDArray[np.int64]:

@@ -132,7 +132,7 @@ def _rebuild_record(store: Store, where: str, block: int) -> str:
     rows, _ = read_rows(store.path)
     planned = Planned.of(rows, store.block_rows)
     set_aside(record_path(store.path, block))
-    chunks = {pool: read_chunk(store, pool, block) for pool in store.pools}
+    chunks = {pool: read_chunk(store[pool], block) for pool in store.pools}
     values = {pool: chunk for pool, chunk in chunks.items() if chunk is not None}
     candidates = sorted(planned.in_block(block) - planned.hopeless)
     start = block * store.block_rows

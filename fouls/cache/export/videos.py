@@ -137,9 +137,11 @@ def _runs(values: Sequence[str]) -> Iterator[tuple[int, int]]:
 def _reader(store: Store, pool: str) -> Any:
     """A function from row numbers, ascending, to their values; short videos share the block that was read last."""
 
+    array = store[pool]
+
     @lru_cache(maxsize=1)
     def block(number: int) -> npt.NDArray[Any]:
-        values = read_chunk(store, pool, number)
+        values = read_chunk(array, number)
         if values is None:
             raise DamagedStoreError(f"block {number} of pool {pool!r} is damaged: `fouls verify {store.path} --repair`")
         return values

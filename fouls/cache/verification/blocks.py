@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from fouls.cache.verification.findings import Finding
 from fouls.errors import DamagedStoreError
 from fouls.files import names_in
 from fouls.objects.location import Location, below
+
+THREADS = 8
+"""Chunks that are read at a time: what takes time is waiting for the disk or the network."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,27 @@ def check_chunks(
         on_block: called with 1 after each block.
     """
     by_block = {record.block: record for record in records}
-    unrecorded = dict.fromkeys(store.pools, 0)
-    for block in blocks:
+    arrays = {pool: store[pool] for pool in store.pools}
+
+    def check(block: int) -> tuple[list[Finding], dict[str, int]]:
         record = by_block.get(block, BlockRecord(block=block, done=[]))
-        for pool in store.pools:
-            values = read_chunk(store, pool, block)
+        findings, unrecorded = [], {}
+        for pool, array in arrays.items():
+            values = read_chunk(array, block)
             finding = compare_chunk(store, record, pool, values)
             if finding is not None:
-                yield finding
+                findings.append(finding)
             elif values is not None:
-                unrecorded[pool] += int(finite_rows(values).sum()) - len(list(from_ranges(record.done)))
-        on_block(1)
-    yield from (_unrecorded(pool, rows) for pool, rows in unrecorded.items() if rows)
+                unrecorded[pool] = int(finite_rows(values).sum()) - len(list(from_ranges(record.done)))
+        return findings, unrecorded
+
+    total = dict.fromkeys(store.pools, 0)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as threads:
+        for findings, unrecorded in threads.map(check, blocks):
+            yield from findings
+            total.update({pool: total[pool] + rows for pool, rows in unrecorded.items()})
+            on_block(1)
+    yield from (_unrecorded(pool, rows) for pool, rows in total.items() if rows)
 
 
 def compare_chunk(store: Store, record: BlockRecord, pool: str, values: npt.NDArray[Any] | None) -> Finding | None:
@@ -145,8 +158,8 @@ def compare_chunk(store: Store, record: BlockRecord, pool: str, values: npt.NDAr
         wrong = "missing"
     elif len(values) <= done[-1]:
         wrong = "the array ends before it"
-    elif not finite_rows(values[done]).all():
-        wrong = f"{int((~finite_rows(values[done])).sum())} done rows hold NaN or infinity"
+    elif not (finite := finite_rows(values[done])).all():
+        wrong = f"{int((~finite).sum())} done rows hold NaN or infinity"
     elif checksum(values[done]) != record.checksums[pool]:
         wrong = "not the values of which the ledger has the SHA-256"
     else:
