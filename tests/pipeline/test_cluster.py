@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -12,9 +13,11 @@ from distributed import Scheduler, SpecCluster
 
 from fouls.cache.store import Store
 from fouls.errors import ConfigError, ExecutorError
-from fouls.pipeline.devices import place
-from fouls.pipeline.executors.cluster import start_cluster
+from fouls.pipeline.cluster_options import ClusterOptions
+from fouls.pipeline.devices import default_decode_workers, place
+from fouls.pipeline.extract import extract
 from fouls.pipeline.options import ExecutorOptions
+from fouls.pipeline.prepare import prepare
 
 from .conftest import NUM_VIDEOS, Project
 from .test_crash import children_of
@@ -27,11 +30,25 @@ def features(store: Store) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask leaves sockets to the garbage collector
-def test_two_workers_give_the_bytes_of_one(project: Project) -> None:
+def test_two_workers_give_the_bytes_of_one_and_are_reached_from_here_alone(project: Project) -> None:
     project.extract("here", block_rows=1, batch_size=1)
-    report = project.extract("cluster", block_rows=1, batch_size=1, executor=ExecutorOptions(workers=2))
+    listening: set[str] = set()
+    options = project.options("cluster", block_rows=1, batch_size=1, executor=ExecutorOptions(workers=2))
+    report = extract(prepare(options), on_block=lambda *_: listening.update(listening_addresses()))
     assert (report.summary.done, report.summary.failed) == (NUM_VIDEOS, 0)
     assert features(project.store("cluster")) == features(project.store("here"))
+    assert listening == {"127.0.0.1"}, "something can be reached from other machines"
+
+
+def listening_addresses() -> set[str]:
+    """Where this process and all below it listen."""
+    here = psutil.Process()
+    found: set[str] = set()
+    for process in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sockets = process.net_connections(kind="inet")
+            found.update(socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN)
+    return found
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the workers in /proc")
@@ -71,20 +88,14 @@ def is_worker(pid: int) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_cluster_that_stands_can_be_joined(project: Project) -> None:
-    with start_cluster(workers=1) as address:
-        report = project.extract(executor=ExecutorOptions(scheduler=address))
-    assert report.summary.done == NUM_VIDEOS
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_without_workers_is_said(project: Project) -> None:
     scheduler = {
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
     }
+    at_once = ClusterOptions(worker_wait_seconds=0)
     with SpecCluster({}, scheduler) as cluster, pytest.raises(ExecutorError, match="has no workers"):
-        project.extract(executor=ExecutorOptions(scheduler=cluster.scheduler_address))
+        project.extract(executor=ExecutorOptions(scheduler=cluster.scheduler_address, cluster=at_once))
 
 
 def test_no_scheduler_at_the_address(project: Project) -> None:
@@ -122,15 +133,12 @@ def test_gpus_zero_and_one_worker_stay_in_this_process() -> None:
     assert place(ExecutorOptions(workers=3)).workers == 3
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_nothing_listens_beyond_this_machine() -> None:
-    with start_cluster(workers=1):
-        here = psutil.Process()
-        sockets = [
-            socket
-            for process in (here, *here.children(recursive=True))
-            for socket in process.net_connections(kind="inet")
-            if socket.status == psutil.CONN_LISTEN
-        ]
-    assert sockets
-    assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_decoding_has_the_cores_that_a_job_was_given() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert [default_decode_workers(device, engines=1) for device in ("cpu", "cuda")] == [1, 1]
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert default_decode_workers("cuda", engines=1) == max(1, len(allowed) - 1)

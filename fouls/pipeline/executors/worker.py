@@ -159,7 +159,9 @@ class EngineShelf(WorkerPlugin):  # type: ignore[misc]
             Reschedule: the worker was closed meanwhile.
         """
         with self._lock:
-            kept = self._engines.setdefault(order.run, _RunEngine(order))
+            if order.run not in self._engines:
+                self._engines[order.run] = _RunEngine(order)
+            kept = self._engines[order.run]
             kept.users += 1
         try:
             yield kept.build()
@@ -199,8 +201,9 @@ def _shelf() -> EngineShelf:
     multiprocessing.current_process().daemon = False  # Dask's nanny makes it one, which may have no decoding processes
     with _making:
         plugins = get_worker().plugins
-        shelf: EngineShelf = plugins.setdefault(SHELF, None) or EngineShelf()
-        plugins[SHELF] = shelf
+        if SHELF not in plugins:
+            plugins[SHELF] = EngineShelf()
+        shelf: EngineShelf = plugins[SHELF]
         return shelf
 
 
