@@ -82,8 +82,13 @@ def default_batch_size(device: str) -> int:
 
 def default_decode_workers(device: str, engines: int) -> int:
     """Decoding processes an engine: on a CPU the backbone needs the cores, on a GPU they are free for decoding."""
-    cores = max(1, (os.cpu_count() or 1) // engines)
+    cores = max(1, usable_cores() // engines)
     return max(1, cores - 1) if device.startswith("cuda") else max(1, cores // 2)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: a cluster's job has some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_device(device: str, gpus: int) -> None:

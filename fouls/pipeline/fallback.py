@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fouls.errors import BackboneError, WeightsUnavailableError
+from fouls.errors import BackboneError, ConfigError, WeightsUnavailableError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.registry import find_entry
-from fouls.pipeline.devices import Placement, default_precision
+from fouls.pipeline.devices import Placement, default_precision, visible_gpus
 from fouls.pipeline.executors.recipe import BackboneRecipe, absolute_name, absolute_weights
 from fouls.pipeline.options import ExtractOptions
 
@@ -79,7 +79,17 @@ def choose_backbone(
 
 
 def make_recipe(options: ExtractOptions, placement: Placement) -> BackboneRecipe:
-    """How every process that extracts loads its backbone."""
+    """How every process that extracts loads its backbone.
+
+    Raises:
+        ConfigError: the precision of another machine's GPUs is not given.
+    """
+    remote = placement.scheduler is not None and placement.device.startswith("cuda")
+    if remote and options.precision is None and not visible_gpus():
+        raise ConfigError(
+            "this machine has no GPU that could tell which precision those of the workers have: add --precision bf16 "
+            "(Ampere and later), fp16 or fp32"
+        )
     return BackboneRecipe(
         name=absolute_name(options.backbone),
         weights=absolute_weights(options.weights),
