@@ -258,7 +258,7 @@ def _connect(address: str, options: ClusterOptions) -> Iterator[Client]:
     timeout = min(CONNECT_SECONDS, parse_timedelta(dask.config.get("distributed.comm.timeouts.connect")))
     try:
         client = Client(_resolve(address), timeout=timeout, security=security)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         secure = address.startswith("tls://")
         advice = "check --tls-ca, --tls-cert and --tls-key" if secure else "start one, or leave --scheduler out"
         raise ExecutorError(f"no Dask scheduler answers at {address!r} ({first_line(error)}): {advice}") from error
