@@ -53,7 +53,8 @@ def read_index_files(store: Location) -> list[tuple[Location, bytes]]:
     """
     files = index_files(store)
     there = {path.name for path in files}
-    for copy in sorted((store / INDEX_FOLDER).glob(f"*.parquet{COPY_SUFFIX}"), key=str):
+    copies: list[Location] = [*(store / INDEX_FOLDER).glob(f"*.parquet{COPY_SUFFIX}")]
+    for copy in sorted(copies, key=str):
         if copy.name.removesuffix(COPY_SUFFIX) not in there:
             raise DamagedStoreError(
                 f"{copy.with_name(copy.name.removesuffix(COPY_SUFFIX))} is lost: `fouls verify {store} --repair` "

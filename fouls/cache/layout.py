@@ -15,8 +15,8 @@ from fouls.cache.index_files import INDEX_FOLDER, index_files
 from fouls.cache.ledger import LEDGER_FOLDER, record_files
 from fouls.cache.links import refuse_links
 from fouls.cache.spec import Spec
-from fouls.errors import DamagedStoreError
 from fouls.cache.zarr_store import zarr_store
+from fouls.errors import DamagedStoreError
 from fouls.objects.location import Location
 
 MAX_BLOCK_ROWS = 64

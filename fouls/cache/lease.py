@@ -14,11 +14,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from fouls.errors import StorageError, StoreError
 from fouls.objects.paths import ObjectPath, ObjectVersion
@@ -30,6 +30,8 @@ RENEWAL_SECONDS = 15.0
 
 _held: dict[ObjectPath, Lease] = {}
 """Store → the lease that this process has on it."""
+_living: set[str] = set()
+"""Tokens of this process's leases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,9 @@ class Owner:
     def from_json(cls, data: bytes) -> Self | None:
         """The inverse of :meth:`to_json`; ``None`` of anything else."""
         try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
+            plain: dict[str, Any] = json.loads(data)
+            return cls(**{name: plain[name] for name in cls.__dataclass_fields__})
+        except (ValueError, TypeError, KeyError):
             return None
 
     def to_json(self, renewals: int) -> bytes:
@@ -71,8 +74,12 @@ class Owner:
         return json.dumps({**asdict(self), "renewals": renewals}).encode()
 
     def is_dead(self) -> bool:
-        """Whether it was a process on this machine, and is no more."""
-        return self.machine is not None and self.machine == _machine() and _started(self.pid) != self.process_started
+        """Whether it was a process on this machine, and is no more; or this one, which has let go of it."""
+        if self.machine is None or self.machine != _machine():
+            return False
+        if _started(self.pid) != self.process_started:
+            return True
+        return self.pid == os.getpid() and self.token not in _living
 
 
 def _machine() -> str | None:
@@ -116,6 +123,7 @@ class Lease:
         self._renewing = threading.Lock()
         self._ended = threading.Event()
         self._version = self._acquire()
+        _living.add(self._owner.token)
         self._renewed = _now()
         self._thread = threading.Thread(target=self._keep, name="fouls-lease", daemon=True)
         self._thread.start()
@@ -138,10 +146,11 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Give it back."""
+        """Give it back. Where the storage is out of reach it is left to end by itself."""
+        _living.discard(self._owner.token)
         self._ended.set()
         self._thread.join()
-        with self._renewing:
+        with suppress(StorageError), self._renewing:
             if not self._lost and self._read()[0] == self._owner.token:
                 self._place.unlink(missing_ok=True)
 

@@ -118,6 +118,7 @@ def open_store(path: str | Location) -> Store:
     """
     path = location(path)
     if not (path / "zarr.json").exists():
+        path.is_dir()  # says so, where there is not even a bucket
         raise StoreError(f"no store at {path}: `fouls extract --backbone NAME --out {path}` makes one")
     try:
         found = zarr.open_group(zarr_store(path), mode="r", zarr_format=3).attrs.asdict()

@@ -82,6 +82,8 @@ def evaluate(
 def _as_trained(run: Path, path: str, option: str) -> Location:
     """What the run was trained on, if it is still there."""
     place = location(path)
-    if not place.exists() and not place.is_dir():
+    if not isinstance(place, Path):
+        raise RunError(f"{run} was trained on {path}, and URLs are only asked for by name: add {option} {path}")
+    if not place.exists():
         raise RunError(f"{run} was trained on {path}, which is not here: say where it is with {option}")
     return place

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from fouls.cache.spec import Precision, SamplingKind, StoredDtype
+from fouls.commands.urls import AllowUrls, VideoCache, VideoCacheBytes, make_downloads
 from fouls.errors import ConfigError
 from fouls.objects.location import Location, location
 
@@ -241,6 +242,9 @@ def extract(
             rich_help_panel=HOW,
         ),
     ] = False,
+    allow_urls: AllowUrls = None,
+    video_cache: VideoCache = None,
+    video_cache_bytes: VideoCacheBytes = "20GB",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.", rich_help_panel=HOW)
     ] = False,
@@ -298,6 +302,7 @@ def extract(
         retry_failed=retry_failed,
         retry_only=parse_names(only),
         include_quarantined=include_quarantined,
+        downloads=make_downloads(allow_urls, video_cache, video_cache_bytes),
     )
     options = [
         replace(shared, backbone=name, weights=None if its == DEFAULT else its, out=store)

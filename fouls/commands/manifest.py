@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fouls.commands import console, manifest_summary
+from fouls.commands.urls import AllowUrls, VideoCache, VideoCacheBytes, make_downloads
 from fouls.errors import ConfigError
+from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.manifests.build import BuildReport
@@ -164,6 +166,9 @@ def build(
             "--reprobe", help="Probe all files, also those that the last build knows.", rich_help_panel=_PROBING
         ),
     ] = False,
+    allow_urls: AllowUrls = None,
+    video_cache: VideoCache = None,
+    video_cache_bytes: VideoCacheBytes = "20GB",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Write a manifest: list the videos of SOURCE with labels and splits, and probe each (frames, fps, codec, hash).
@@ -194,7 +199,12 @@ def build(
     from fouls.manifests.builders.listing import BuildOptions
     from fouls.manifests.probing import ProbingOptions
 
-    probing = ProbingOptions(workers=workers, timeout_seconds=probe_timeout, reprobe=reprobe)
+    probing = ProbingOptions(
+        workers=workers,
+        timeout_seconds=probe_timeout,
+        reprobe=reprobe,
+        downloads=make_downloads(allow_urls, video_cache, video_cache_bytes),
+    )
     listing = list_videos(
         format_name.value,
         BuildOptions(
@@ -279,7 +289,7 @@ def _print_report(report: BuildReport) -> None:
     _print_next_step(report.path, usable=report.num_rows > len(report.failures))
 
 
-def _print_next_step(path: Path, *, usable: bool) -> None:
+def _print_next_step(path: Location, *, usable: bool) -> None:
     manifest = "" if path == Path("manifests") else f" --manifest {path}"
     if usable:
         console.next_step(f"fouls extract --backbone videomae{manifest}")
@@ -289,9 +299,9 @@ def _print_next_step(path: Path, *, usable: bool) -> None:
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="A manifest, or a folder of them.")] = Path(
-        "manifests"
-    ),
+    path: Annotated[
+        Location, typer.Argument(metavar="[PATH]", help="A manifest, or a folder of them; or its URL.", parser=location)
+    ] = Path("manifests"),
     all_classes: Annotated[
         bool,
         typer.Option(

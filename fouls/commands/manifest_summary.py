@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fouls.commands import console
+from fouls.objects.location import Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def print_classes(summary: Summary, task: str, limit: int | None) -> None:
         console.say(f"… and {len(counts) - len(shown):,} more classes; --all lists them")
 
 
-def as_json(path: Path, table: pa.Table, summary: Summary) -> dict[str, Any]:
+def as_json(path: Location, table: pa.Table, summary: Summary) -> dict[str, Any]:
     """What ``fouls manifest show --json`` prints."""
     from fouls.manifests.table import fingerprint_of, root_of, tasks_of
 

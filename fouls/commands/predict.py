@@ -55,7 +55,7 @@ def predict(
     with console.err.status("loading the backbone"):
         loaded = load_run(run)
         trained_on = loaded.config.stores
-        paths = _one_each(features, "--features", trained_on) or [location(store.path) for store in trained_on]
+        paths = _one_each(features, "--features", trained_on) or [_as_trained(store) for store in trained_on]
         weights_of: list[str] | list[None] = _one_each(weights, "--weights", trained_on) or [None] * len(trained_on)
         backbones = [
             load_run_backbone(open_store(path), weights=of_store, device=device)
@@ -72,6 +72,15 @@ def predict(
             console.warn(f"{video}: {reason}")
     if result.failures:
         raise typer.Exit(1)
+
+
+def _as_trained(store: StoreReference) -> Location:
+    place = location(store.path)
+    if not isinstance(place, Path):
+        raise ConfigError(
+            f"the run was trained on {place}, and URLs are only asked for by name: add --features {place}"
+        )
+    return place
 
 
 def _one_each(given: Sequence[T] | None, flag: str, stores: Sequence[StoreReference]) -> list[T]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fouls.commands import console
+from fouls.commands.urls import AllowUrls, VideoCache, VideoCacheBytes, check_asked_for, make_downloads
 from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.cache.store import Store
     from fouls.cache.summary import Summary
+    from fouls.video.downloads import Downloads
 
 StorePath = Annotated[
     Location,
@@ -103,6 +105,9 @@ def failures(
     parquet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write them all, as a Parquet table.", dir_okay=False)
     ] = None,
+    allow_urls: AllowUrls = None,
+    video_cache: VideoCache = None,
+    video_cache_bytes: VideoCacheBytes = "20GB",
     json_output: AsJson = False,
 ) -> None:
     """The failed rows and why.
@@ -118,7 +123,8 @@ def failures(
     codes = Retry(only=parse_names(only)).only
     store = open_store(path)
     if retry:
-        _retry(store, codes, include_quarantined=include_quarantined, json_output=json_output)
+        downloads = make_downloads(allow_urls, video_cache, video_cache_bytes)
+        _retry(store, codes, downloads, include_quarantined=include_quarantined, json_output=json_output)
         return
     table = find_failures(store)
     failed = [failure for failure in table.to_pylist() if not codes or failure["code"] in codes]
@@ -159,7 +165,9 @@ def _print_classes(failed: list[dict[str, Any]]) -> None:
     console.table(None, columns, rows)
 
 
-def _retry(store: Store, codes: tuple[str, ...], *, include_quarantined: bool, json_output: bool) -> None:
+def _retry(
+    store: Store, codes: tuple[str, ...], downloads: Downloads, *, include_quarantined: bool, json_output: bool
+) -> None:
     from fouls.commands.extracting import run
     from fouls.pipeline.options import ExtractOptions
 
@@ -169,5 +177,7 @@ def _retry(store: Store, codes: tuple[str, ...], *, include_quarantined: bool, j
         retry_failed=True,
         retry_only=codes,
         include_quarantined=include_quarantined,
+        downloads=downloads,
     )
+    check_asked_for(options.manifest, downloads)
     run([options], json_output=json_output)

@@ -10,11 +10,13 @@ import typer
 
 from fouls.commands import console
 from fouls.commands.store import AsJson, StorePath
+from fouls.commands.urls import AllowUrls, VideoCache, VideoCacheBytes, check_asked_for, make_downloads
 from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.cache.verification.findings import Finding, VerifyReport
     from fouls.pipeline.recompute import Recomputation
+    from fouls.video.downloads import Downloads
 
 MOST_LINES = 40
 """Findings that are printed; ``--json`` has them all."""
@@ -44,6 +46,9 @@ def verify(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Of the backbone of --recompute: cpu, cuda, cuda:1.")] = "cpu",
+    allow_urls: AllowUrls = None,
+    video_cache: VideoCache = None,
+    video_cache_bytes: VideoCacheBytes = "20GB",
     json_output: AsJson = False,
 ) -> None:
     """Read everything back: checksums, NaN, shapes, index against arrays, ledger against both.
@@ -61,7 +66,10 @@ def verify(
         mended, report = (), _check(path)
     recomputed = None
     if recompute is not None and report.whole:
-        recomputed = _recompute(path, recompute, seed=seed, manifest=manifest, weights=weights, device=device)
+        downloads = make_downloads(allow_urls, video_cache, video_cache_bytes)
+        recomputed = _recompute(
+            path, recompute, downloads, seed=seed, manifest=manifest, weights=weights, device=device
+        )
     if json_output:
         again = {} if recompute is None else {"recomputed": recomputed and recomputed.to_dict()}
         typer.echo(json.dumps({"store": str(path), **report.to_dict(), "mended": mended, **again}))
@@ -76,7 +84,14 @@ def verify(
 
 
 def _recompute(
-    path: Location, num_rows: int, *, seed: int, manifest: Location | None, weights: str | None, device: str
+    path: Location,
+    num_rows: int,
+    downloads: Downloads,
+    *,
+    seed: int,
+    manifest: Location | None,
+    weights: str | None,
+    device: str,
 ) -> Recomputation:
     from fouls.cache.store import open_store
     from fouls.manifests.table import read_manifest
@@ -85,12 +100,14 @@ def _recompute(
     from fouls.predict import load_run_backbone
 
     store = open_store(path)
-    options = ExtractOptions.from_dict(store.made_by.get("options", {}), store=path, retry_failed=False)
-    table = read_manifest(manifest or options.manifest)
+    if manifest is None:
+        manifest = ExtractOptions.from_dict(store.made_by.get("options", {}), store=path, retry_failed=False).manifest
+        check_asked_for(manifest, downloads)
+    table = read_manifest(manifest)
     with console.err.status("loading the backbone"):
         backbone = load_run_backbone(store, weights=weights, device=device)
     with console.err.status(f"extracting {num_rows} rows again"):
-        return run(store, backbone, table, num_rows=num_rows, seed=seed)
+        return run(store, backbone, table, num_rows=num_rows, seed=seed, downloads=downloads)
 
 
 def _check(path: Location) -> VerifyReport:

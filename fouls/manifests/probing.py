@@ -6,18 +6,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from fouls.errors import ConfigError
+from fouls.errors import ConfigError, VideoError
 from fouls.manifests.builders.listing import Row
 from fouls.manifests.journal import open_journal, read_journal
 from fouls.manifests.schema import PROBE_COLUMNS, is_url
 from fouls.manifests.table import absolute_paths
+from fouls.video.downloads import Downloads
 from fouls.video.probe import Probe, hash_file, probe_files
 from fouls.video.types import VideoInfo
 
@@ -27,11 +28,13 @@ ProgressBar = Callable[[str, int, str], AbstractContextManager[Callable[[int], N
 SEGMENT_ERROR = "too_short: segment beyond the end"
 """How the error of a row begins whose file is sound, but shorter than the row's segment."""
 
+_REQUESTS = 16
 _FILES_IN_FLIGHT = 8192
 """Files handed to the processes at a time: bounds what waits in memory."""
-_PASSING = ("timeout", "decoder_crashed")
+_PASSING = ("timeout", "decoder_crashed", "unreachable")
 _UNPROBED_URL = (
-    "unreadable: URLs are not probed; give num_frames, fps, width and height in a table (--format csv), or download it"
+    "unreadable: this URL is not asked for; --allow-urls has it downloaded and probed, or give num_frames, fps, width "
+    "and height in a table (--format csv)"
 )
 
 
@@ -45,6 +48,8 @@ class ProbingOptions:
     """For one file; one that takes longer is recorded as failed."""
     reprobe: bool = False
     """Probe every file again, whatever the last build knows."""
+    downloads: Downloads = field(default_factory=Downloads)
+    """Which videos at URLs are downloaded and probed; of others the table has to say what they are."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -114,25 +119,25 @@ def probe_rows(
         options: workers, timeout, whether to reuse.
         progress: opens a progress bar.
     """
-    probes = {row.path: _known_url(row) for row in rows if is_url(row.path)}
+    probes = {row.path: _known_url(row) for row in rows if is_url(row.path) and not options.downloads.allows(row.path)}
     known = {} if options.reprobe else {**last, **read_journal(manifest)}
     missing: set[str] = set()
     touched: dict[str, int] = {}  # path → new mtime
     to_probe: list[str] = []
     num_unchanged = 0
-    for path in dict.fromkeys(row.path for row in rows if not is_url(row.path)):
-        status, error = _stat(path)
+    statuses = _statuses([path for path in dict.fromkeys(row.path for row in rows) if path not in probes], options)
+    for path, (status, error) in statuses.items():
         before = known.get(path)
         if status is None:
             probes[path] = Probe(info=None, size_bytes=None, modified_ns=None, content_hash=None, error=error)
             missing.add(path)
-        elif before is None or before.size_bytes != status.st_size or _is_passing(before.error):
+        elif before is None or before.size_bytes != status.size_bytes or _is_passing(before.error):
             to_probe.append(path)
-        elif before.modified_ns == status.st_mtime_ns:
+        elif before.modified_ns == status.modified_ns:
             probes[path] = before
             num_unchanged += 1
         else:
-            touched[path] = status.st_mtime_ns
+            touched[path] = status.modified_ns
     same = _same_content(touched, known, options, progress)
     probes |= same
     to_probe += [path for path in touched if path not in same]
@@ -156,7 +161,28 @@ def _known_url(row: Row) -> Probe:
     return unknown if row.known is None else row.known
 
 
-def _stat(path: str) -> tuple[os.stat_result | None, str | None]:
+class _Status(NamedTuple):
+    size_bytes: int
+    modified_ns: int
+
+
+def _statuses(paths: Sequence[str], options: ProbingOptions) -> dict[str, tuple[_Status | None, str | None]]:
+    """The status of every path, or why there is none; a storage is asked for several at a time."""
+    remote = [path for path in paths if is_url(path)]
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        answers = dict(zip(remote, pool.map(lambda url: _ask_status(url, options.downloads), remote), strict=True))
+    return {path: answers[path] if path in answers else _stat(path) for path in paths}
+
+
+def _ask_status(url: str, downloads: Downloads) -> tuple[_Status | None, str | None]:
+    try:
+        facts = downloads.facts(url)
+    except VideoError as error:
+        return None, f"{error.code}: {error}"
+    return _Status(facts.size_bytes, facts.modified_ns), None
+
+
+def _stat(path: str) -> tuple[_Status | None, str | None]:
     """Its status, or why there is none. Cheap: thousands of missing files must not each cost a process a visit."""
     try:
         status = os.stat(path)
@@ -164,7 +190,9 @@ def _stat(path: str) -> tuple[os.stat_result | None, str | None]:
         return None, "unreadable: no such file"
     except (OSError, ValueError) as error:
         return None, f"unreadable: {error}"
-    return (None, "unreadable: a folder, not a file") if S_ISDIR(status.st_mode) else (status, None)
+    if S_ISDIR(status.st_mode):
+        return None, "unreadable: a folder, not a file"
+    return _Status(status.st_size, status.st_mtime_ns), None
 
 
 def _same_content(
@@ -184,7 +212,7 @@ def _same_content(
 
 def _hash_or_none(path: str) -> str | None:
     try:
-        return hash_file(path)
+        return None if is_url(path) else hash_file(path)
     except OSError:  # the probe meets it again and says so in the file's row
         return None
 
@@ -202,7 +230,11 @@ def _probe(paths: Sequence[str], manifest: Path, options: ProbingOptions, progre
         for start in range(0, len(paths), _FILES_IN_FLIGHT):
             batch = paths[start : start + _FILES_IN_FLIGHT]
             found = probe_files(
-                batch, workers=options.num_workers, timeout_seconds=options.timeout_seconds, on_done=done
+                batch,
+                workers=options.num_workers,
+                timeout_seconds=options.timeout_seconds,
+                downloads=options.downloads,
+                on_done=done,
             )
             probes |= zip(batch, found, strict=True)
     return probes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from fouls.errors import ConfigError
 from fouls.objects.client import SCHEMES
@@ -37,7 +38,8 @@ def location(text: str | Location) -> Location:
     if scheme not in SCHEMES:
         allowed = ", ".join(f"{name}://" for name in SCHEMES)
         raise ConfigError(f"{text}: {scheme}:// is not read; allowed: {allowed}, or a path on this machine")
-    parts = key.partition("?")[0].split("/") if key else []
+    path = key.partition("?")[0]
+    parts = (unquote(path) if scheme == "https" else path).split("/") if key else []
     if not host or "@" in host or not {"", ".", ".."}.isdisjoint(parts):
         where = "HOST" if scheme == "https" else "BUCKET"
         raise ConfigError(f"{text}: no such place; a URL must be {scheme}://{where}/PATH, with no empty or dotted part")

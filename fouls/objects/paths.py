@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from fouls.errors import ConfigError
 from fouls.objects.client import ask, connect
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutMode
+    from obstore import ObjectMeta, PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
 
@@ -32,6 +34,11 @@ class ObjectFacts:
     modified: datetime
     version: ObjectVersion
     """Both parts are missing where a server on https gives no ETag."""
+
+    @property
+    def modified_ns(self) -> int:
+        """As a file's mtime, in nanoseconds."""
+        return int(self.modified.timestamp()) * 10**9
 
 
 @dataclass(frozen=True, order=True)
@@ -143,6 +150,31 @@ class ObjectPath:
         client, key = self._address()
         ask(str(self), lambda: obstore.put(client, key, data, use_multipart=False))
 
+    def download(self, target: Path) -> ObjectFacts:
+        """Fill a file, which must be there, with the object; on the disk when this returns.
+
+        Returns:
+            What the storage tells of just this content.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        import obstore
+
+        client, key = self._address()
+
+        def fill() -> ObjectFacts:
+            found = obstore.get(client, key)
+            with target.open("r+b") as file:
+                for part in found.stream():
+                    file.write(part)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+            return _facts(found.meta)
+
+        return ask(str(self), fill)
+
     def read_with_facts(self) -> tuple[bytes, ObjectFacts]:
         """The whole object, and what the storage tells of just this content.
 
@@ -169,7 +201,12 @@ class ObjectPath:
 
     def replace(self, data: bytes, version: ObjectVersion) -> ObjectVersion | None:
         """Put an object in the place of this version; ``None`` where there is another, as :meth:`create`."""
-        return self._put_if(data, {"e_tag": version.e_tag, "version": version.version})
+        condition: UpdateVersion = {}
+        if version.e_tag is not None:
+            condition["e_tag"] = version.e_tag
+        if version.version is not None:
+            condition["version"] = version.version
+        return self._put_if(data, condition)
 
     def _put_if(self, data: bytes, condition: PutMode) -> ObjectVersion | None:
         import obstore
@@ -245,12 +282,14 @@ class ObjectPath:
             )
 
     def _address(self) -> tuple[ObjectStore, str]:
-        """Whom to ask, and for what. The query of an URL on https belongs to each request."""
-        path, question_mark, query = self.key.partition("?")
-        if not question_mark or self._can_be_listed:
+        """Whom to ask, and for what. A key is as it is; a URL on https is quoted, and may have a query."""
+        if self._can_be_listed:
             return connect(self.root), self.key
+        path, question_mark, query = self.key.partition("?")
+        if not question_mark:
+            return connect(self.root), unquote(path)
         folder, _, name = path.rpartition("/")
-        return connect(f"{self.root}/{folder}?{query}"), name
+        return connect(f"{self.root}/{folder}?{query}"), unquote(name)
 
 
 def _facts(meta: ObjectMeta) -> ObjectFacts:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from fouls.errors import VideoError
 from fouls.pipeline.cutting import Cutter, Pictures
 from fouls.pipeline.jobs import ClipJob, Cut, VideoFile, VideoJob
 from fouls.video.decoders import candidates, open_video
+from fouls.video.downloads import Downloads
+from fouls.video.frame_index import is_url
+from fouls.video.probe import hash_file
 from fouls.video.types import Frame, VideoReader
 
 
@@ -70,17 +73,37 @@ def _decode(
 ) -> list[DecodedVideo]:
     """By the first candidate that can; an error of a class in ``final`` ends the search."""
     torch.set_num_threads(1)  # the processes are the parallelism
-    file = jobs[0][0].file
-    check_unchanged(file)
-    refusals: list[VideoError] = []
-    for candidate in candidates(decoder):
-        try:
-            return _decode_with(candidate, file, jobs)
-        except VideoError as error:
-            if error.code in final:
-                raise
-            refusals.append(error)
-    raise _combined(refusals)
+    with at_hand(jobs[0][0].file) as file:
+        refusals: list[VideoError] = []
+        for candidate in candidates(decoder):
+            try:
+                return _decode_with(candidate, file, jobs)
+            except VideoError as error:
+                if error.code in final:
+                    raise
+                refusals.append(error)
+        raise _combined(refusals)
+
+
+@contextmanager
+def at_hand(file: VideoFile) -> Iterator[VideoFile]:
+    """The file where it can be decoded, and as it was probed: downloaded, where it is at a URL.
+
+    Raises:
+        VideoError: it is not there (``unreadable``, ``unreachable``), or has other content (``changed``).
+    """
+    if not is_url(file.path):
+        check_unchanged(file)
+        yield file
+        return
+    downloads = file.downloads or Downloads()
+    facts = downloads.facts(file.path)
+    if file.size_bytes not in (None, facts.size_bytes):
+        raise _changed(file)
+    with downloads.fetched(file.path, facts, file.content_hash) as path:
+        if file.modified_ns != facts.modified_ns and file.content_hash not in (None, hash_file(str(path))):
+            raise _changed(file)
+        yield replace(file, path=str(path))
 
 
 def check_unchanged(file: VideoFile) -> None:
@@ -98,10 +121,13 @@ def check_unchanged(file: VideoFile) -> None:
     if found.st_size == file.size_bytes:
         if found.st_mtime_ns == file.modified_ns:
             return
-        with open(file.path, "rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() == file.content_hash:
-                return
-    raise VideoError("changed", f"{file.path} has changed since it was probed: build the manifest again")
+        if hash_file(file.path) == file.content_hash:
+            return
+    raise _changed(file)
+
+
+def _changed(file: VideoFile) -> VideoError:
+    return VideoError("changed", f"{file.path} has changed since it was probed: build the manifest again")
 
 
 def _decode_with(decoder: str, file: VideoFile, jobs: Sequence[tuple[VideoJob, Spec]]) -> list[DecodedVideo]:

@@ -174,7 +174,7 @@ def _write_plan(prepared: Prepared) -> int:
 
 
 def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
-    return find_work(store, prepared.manifest, absolute_paths(prepared.manifest), retry=retry)
+    return find_work(store, prepared.manifest, absolute_paths(prepared.manifest), retry=retry, downloads=prepared.options.downloads)
 
 
 def _runner(

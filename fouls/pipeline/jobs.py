@@ -19,6 +19,7 @@ from fouls.cache.rows import read_rows
 from fouls.cache.store import FAILED, TO_DO, Store, row_status
 from fouls.errors import StoreError
 from fouls.pipeline.augmentation import ClipKey
+from fouls.video.downloads import Downloads
 
 Cut = int | ClipKey
 """A crop's number, or the key from which an augmented clip draws its box."""
@@ -50,6 +51,8 @@ class VideoFile:
     size_bytes: int | None
     modified_ns: int | None
     content_hash: str | None
+    downloads: Downloads | None = None
+    """What may be downloaded, where the path is a URL; ``None``: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,9 @@ class Work:
         return sum(job.num_rows for job in self.jobs)
 
 
-def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry: Retry | None) -> Work:
+def find_work(
+    store: Store, manifest: pa.Table, paths: list[str], *, retry: Retry | None, downloads: Downloads | None = None
+) -> Work:
     """The blocks that have rows to do.
 
     Args:
@@ -101,6 +106,7 @@ def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry: Retr
         manifest: where the videos are; rows of videos that it lacks are left alone and counted.
         paths: absolute path of every manifest row.
         retry: which rows that failed are to be done again; ``None``: none.
+        downloads: what may be downloaded of videos at URLs; ``None``: nothing.
     """
     rows, retired = read_rows(store.path)
     ledger = {record.block: record for record in store.ledger()}
@@ -109,14 +115,19 @@ def find_work(store: Store, manifest: pa.Table, paths: list[str], *, retry: Retr
     if retry is not None:
         again = {failure.row for record in ledger.values() for failure in record.failures if retry.wants(failure)}
         wanted |= (status == FAILED) & np.isin(rows["row"].to_numpy(), list(again))
-    return make_jobs(rows.filter(pa.array(wanted)), store.block_rows, manifest, paths, ledger)
+    return make_jobs(rows.filter(pa.array(wanted)), store.block_rows, manifest, paths, ledger, downloads)
 
 
 def make_jobs(
-    rows: pa.Table, block_rows: int, manifest: pa.Table, paths: list[str], ledger: Mapping[int, BlockRecord]
+    rows: pa.Table,
+    block_rows: int,
+    manifest: pa.Table,
+    paths: list[str],
+    ledger: Mapping[int, BlockRecord],
+    downloads: Downloads | None = None,
 ) -> Work:
     """The jobs for some rows of an index, block by block; see :func:`find_work`."""
-    files = video_files(manifest, paths)
+    files = video_files(manifest, paths, downloads)
     known = np.array([video_id in files for video_id in rows["video_id"].to_pylist()], dtype=bool)
     rows = rows.filter(pa.array(known))
     blocks = rows["row"].to_numpy() // block_rows
@@ -128,13 +139,18 @@ def make_jobs(
     return Work(jobs=tuple(jobs), orphans=int((~known).sum()))
 
 
-def video_files(manifest: pa.Table, paths: list[str]) -> dict[str, VideoFile]:
+def video_files(manifest: pa.Table, paths: list[str], downloads: Downloads | None = None) -> dict[str, VideoFile]:
     """video_id → its file, of every row of a manifest; ``paths`` are the absolute ones."""
     names = ["video_id", "size_bytes", "modified_ns", "content_hash"]
     columns = [manifest[name].to_pylist() for name in names]
     return {
         video_id: VideoFile(
-            video_id=video_id, path=path, size_bytes=size, modified_ns=modified, content_hash=content_hash
+            video_id=video_id,
+            path=path,
+            size_bytes=size,
+            modified_ns=modified,
+            content_hash=content_hash,
+            downloads=downloads,
         )
         for path, video_id, size, modified, content_hash in zip(paths, *columns, strict=True)
     }

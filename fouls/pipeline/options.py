@@ -15,6 +15,7 @@ from fouls.pipeline.augment_options import AugmentOptions
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.weights import PretrainedSource
 from fouls.pipeline.cluster_options import ClusterOptions
+from fouls.video.downloads import Downloads
 
 STREAM_HOP = 8
 """Frames of a stream from one row to the next by default."""
@@ -135,6 +136,8 @@ class ExtractOptions:
     """Classes of error that are retried; empty: all."""
     include_quarantined: bool = False
     """Retry also what has killed or hung the decoder too often."""
+    downloads: Downloads = field(default_factory=Downloads)
+    """Which videos at URLs are asked for, and where they are kept."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "decode_workers", "decode_timeout_seconds", "block_rows", "limit"):
@@ -173,6 +176,7 @@ class ExtractOptions:
         retry_failed: bool,
         retry_only: tuple[str, ...] = (),
         include_quarantined: bool = False,
+        downloads: Downloads | None = None,
     ) -> Self:
         """The extraction that filled a store, from what :meth:`to_dict` left in it.
 
@@ -196,6 +200,7 @@ class ExtractOptions:
                 retry_failed=retry_failed,
                 retry_only=retry_only,
                 include_quarantined=include_quarantined,
+                downloads=downloads or Downloads(),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(

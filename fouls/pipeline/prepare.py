@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fouls.cache.spec import Spec
 from fouls.cache.store import Store, open_store
@@ -19,8 +20,12 @@ from fouls.pipeline.executors.recipe import BackboneRecipe
 from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
 from fouls.pipeline.options import ExtractOptions, resolve_spec
 from fouls.video.decoders import candidates
+from fouls.video.downloads import Downloads
+from fouls.video.frame_index import is_url
 
-SHARED_OPTIONS = ("manifest", "limit", "executor", "decoder", "decode_workers", "decode_timeout_seconds", "retry")
+SHARED_OPTIONS = (
+    *("manifest", "limit", "executor", "decoder", "decode_workers", "decode_timeout_seconds", "retry", "downloads"),
+)
 """What extractions that share one decoding can't differ in."""
 
 
@@ -90,6 +95,7 @@ def prepare_all(
     _check_apart(options)
     candidates(first.decoder)
     whole = read_manifest(first.manifest)
+    _check_urls(whole, first.downloads)
     placement = place(first.executor)
     prepared = [_prepare(each, placement, whole, on_fallback) for each in options]
     if len(prepared) > 1:
@@ -115,6 +121,18 @@ def _prepare(
         manifest=whole if options.limit is None else whole.slice(0, options.limit),
         manifest_videos=whole.num_rows,
     )
+
+
+def _check_urls(manifest: pa.Table, downloads: Downloads) -> None:
+    """Refuse videos at URLs that nobody has allowed: the manifest may be anybody's."""
+    paths = manifest["path"]
+    for url in paths.filter(pc.match_substring(paths, "://")).to_pylist():
+        if is_url(url) and not downloads.allows(url):
+            where = "/".join(url.split("/")[:3])
+            raise ConfigError(
+                f"the manifest has videos at {where} ({url}), and URLs are only asked for where they are allowed: add "
+                f"--allow-urls {where}"
+            )
 
 
 def _check_alike(options: Sequence[ExtractOptions]) -> None:

@@ -24,6 +24,7 @@ from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.jobs import VideoFile, VideoJob, make_video_jobs, video_files
 from fouls.pipeline.plan import numbered
 from fouls.pipeline.streaming import Streams, stream_video
+from fouls.video.downloads import Downloads
 from fouls.video.isolation import IsolatedPool
 
 BATCH_SIZE = 4
@@ -63,6 +64,7 @@ def recompute(
     seed: int,
     workers: int = 1,
     timeout_seconds: float = 120.0,
+    downloads: Downloads | None = None,
 ) -> Recomputation:
     """Extract random done rows again and compare them with the store.
 
@@ -75,12 +77,13 @@ def recompute(
         seed: chooses them.
         workers: decoding processes.
         timeout_seconds: for one video.
+        downloads: what may be downloaded of videos at URLs; ``None``: nothing.
 
     Raises:
         StoreError: nothing is done, or not one of the rows could be extracted again.
     """
     rows, decoders = _choose(store, num_rows, seed)
-    files = video_files(manifest, paths)
+    files = video_files(manifest, paths, downloads)
     unavailable = {row["row"]: reason for row in rows.to_pylist() if (reason := _unavailable(row, files)) is not None}
     rows = _without(rows, unavailable)
     jobs = make_video_jobs(numbered(rows, 0), files)

@@ -7,12 +7,15 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fouls.errors import VideoError
-from fouls.video.frame_index import index_of, reason
+from fouls.video.downloads import Downloads
+from fouls.video.frame_index import index_of, is_url, reason
 from fouls.video.isolation import IsolatedPool
 from fouls.video.types import VideoInfo
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,23 @@ def hash_file(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def probe_url(url: str, downloads: Downloads) -> Probe:
+    """Probe a video at a URL, in this process: it is downloaded. Its time is that of the object."""
+    try:
+        facts = downloads.facts(url)
+        with downloads.fetched(url, facts) as path:
+            return replace(probe_file(str(path)), modified_ns=facts.modified_ns)
+    except VideoError as error:
+        return _failed(error)
+
+
 def probe_file(path: str) -> Probe:
     """Probe one file in this process."""
     size_bytes = modified_ns = content_hash = None
     try:
         status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise VideoError("unreadable", "a folder, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise VideoError("unreadable", f"{_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a file")
         content_hash = hash_file(path)
         size_bytes, modified_ns = status.st_size, status.st_mtime_ns
         info = index_of(path).info
@@ -64,14 +77,16 @@ def probe_files(
     *,
     workers: int,
     timeout_seconds: float,
+    downloads: Downloads | None = None,
     on_done: Callable[[str, Probe], None] | None = None,
 ) -> list[Probe]:
     """Probe files, several at a time, each in a process of its own.
 
     Args:
-        paths: files.
+        paths: files, or URLs.
         workers: processes.
         timeout_seconds: for one file; one that takes longer, or kills the process, has that as its error.
+        downloads: which of the URLs may be downloaded; ``None``: none.
         on_done: is called after each file, in the order in which they are done, from this thread.
 
     Returns:
@@ -79,7 +94,11 @@ def probe_files(
     """
     probes: dict[int, Probe] = {}
     with IsolatedPool(max(1, min(workers, len(paths))), timeout_seconds, preload=[__name__]) as pool:
-        futures = {pool.submit(probe_file, path): number for number, path in enumerate(paths)}
+        futures = {}
+        for place, path in enumerate(paths):
+            remote = is_url(path)
+            future = pool.submit(probe_url, path, downloads or Downloads()) if remote else pool.submit(probe_file, path)
+            futures[future] = place
         for future in as_completed(futures):
             number = futures[future]
             try:

@@ -1,0 +1,93 @@
+"""A store on S3 is the store on a disk: the same arrays, index and ledger, the same rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fouls.cache.store import open_store
+from fouls.cache.summary import summarise
+from fouls.cache.verify import verify
+from fouls.cli import app
+from fouls.errors import RunError
+from tests.heads.worlds import blobs, write_world
+from tests.pipeline.conftest import Project
+
+from .conftest import Bucket
+
+
+def test_it_is_that_of_a_disk(bucket: Bucket, project: Project) -> None:
+    here = project.extract()
+    there = project.extract(out=bucket.path("cache/videomae"))
+
+    assert there.summary.done == here.summary.done == 10
+    assert there.summary.bytes == sum(map(len, bucket.tree("cache/videomae/").values()))
+    ours, theirs = project.store(), open_store(bucket.url("cache/videomae"))
+    assert theirs.fingerprint == ours.fingerprint
+    assert theirs.rows().equals(ours.rows())
+    for pool in ours.pools:
+        np.testing.assert_array_equal(np.asarray(theirs[pool]), np.asarray(ours[pool]))
+    chunks = bucket.tree("cache/videomae/mean/c/")
+    local = project.path / "cache" / "videomae" / "mean" / "c"
+    assert chunks == {
+        file.relative_to(local).as_posix(): file.read_bytes() for file in local.rglob("*") if file.is_file()
+    }
+    report = verify(theirs)
+    assert report.whole
+    assert not report.findings
+    assert "ledger/lease" not in bucket.tree("cache/videomae/")
+
+
+def test_running_twice_changes_nothing(bucket: Bucket, project: Project) -> None:
+    place = bucket.path("videomae")
+    project.extract(out=place)
+    before = bucket.tree()
+
+    bucket.proxy.requests.clear()
+    again = project.extract(out=place)
+
+    assert again.new_rows == 0
+    assert again.summary == summarise(open_store(place))
+    assert bucket.tree() == before
+    assert bucket.proxy.requests["PUT"] == 1  # the lease
+
+
+def test_new_videos_are_added(bucket: Bucket, project: Project) -> None:
+    place = bucket.path("videomae")
+    project.extract(out=place, limit=6)
+    before = bucket.tree()
+
+    assert project.extract(out=place).summary.done == 10
+
+    after = bucket.tree()
+    records = {key for key in before if key.startswith("videomae/ledger/0")}
+    assert {key: json.loads(after[key]) for key in records} == {key: json.loads(before[key]) for key in records}
+
+
+def test_a_head_is_trained_from_it(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features and manifest at URLs give the run that the same files on a disk give."""
+    monkeypatch.chdir(tmp_path)
+    write_world(tmp_path, blobs({"train": 30, "valid": 9, "test": 9}))
+    bucket.upload(tmp_path / "cache", "cache")
+    bucket.upload(tmp_path / "manifests", "manifests")
+    remote = ["--features", bucket.url("cache/videomae"), "--manifest", bucket.url("manifests")]
+
+    def metrics(command: str, *words: str) -> dict[str, Any]:
+        result = CliRunner().invoke(app, [command, *words, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    shared = ["--pool", "temporal", "--epochs", "2"]
+    here = metrics("train-head", *shared, "--features", "cache/videomae", "--name", "here")
+    there = metrics("train-head", *shared, *remote, "--name", "there")
+    assert here.pop("run") != there.pop("run")
+    assert {**there, "seconds": None} == {**here, "seconds": None}
+
+    with pytest.raises(RunError, match=f"--features s3://{bucket.name}"):  # a run may be anybody's
+        metrics("evaluate", "runs/there")
