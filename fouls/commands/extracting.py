@@ -51,22 +51,21 @@ def run(options: Sequence[ExtractOptions], *, dry_run: bool = False, json_output
 def _extract(prepared: Sequence[Prepared]) -> list[ExtractReport]:
     from contextlib import ExitStack
 
-    from fouls.cache.ledger import BlockRecord
+    from fouls.pipeline.engine import DoneBlock
     from fouls.pipeline.extract import extract_all
-    from fouls.pipeline.jobs import BlockJob, Work
 
     with ExitStack() as stack:
         advance = None
 
-        def start(work: Work) -> None:
+        def start(num_rows: int) -> None:
             nonlocal advance
-            if work.jobs:
+            if num_rows:
                 name = ", ".join(each.options.store.as_posix() for each in prepared)
-                advance = stack.enter_context(console.progress(name, work.num_rows, "rows"))
+                advance = stack.enter_context(console.progress(name, num_rows, "rows"))
 
-        def step(record: BlockRecord, job: BlockJob) -> None:
+        def step(done: DoneBlock) -> None:
             assert advance is not None
-            advance(job.num_rows)
+            advance(done.num_rows)
 
         return extract_all(prepared, on_start=start, on_block=step)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -14,13 +15,13 @@ import torch
 from fouls.cache.spec import Spec
 from fouls.cache.store import open_store
 from fouls.errors import VideoError
-from fouls.manifests.table import absolute_paths
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.decoding import decode
 from fouls.pipeline.engine import EngineOptions
 from fouls.pipeline.extract import plan
-from fouls.pipeline.jobs import BlockJob, VideoJob, find_work, make_jobs
+from fouls.pipeline.jobs import BlockJob, VideoJob
 from fouls.pipeline.prepare import Prepared
+from fouls.pipeline.work import find_work, make_work
 from fouls.video.isolation import IsolatedPool
 
 TRIAL_VIDEOS = 3
@@ -72,11 +73,13 @@ def estimate(prepared: Prepared) -> Estimate:
 
 def _try(prepared: Prepared) -> tuple[Estimate, Calibration | None]:
     new, block_rows = plan(prepared)
-    manifest, paths, store = prepared.manifest, absolute_paths(prepared.manifest), prepared.options.store
-    works = [make_jobs(new, block_rows, manifest, paths, {})]
+    manifest, store = prepared.manifest, prepared.options.store
+    works = [replace(make_work(new, block_rows, manifest, {}), downloads=prepared.options.downloads)]
     if (store / "zarr.json").exists():
-        works.append(find_work(open_store(store), manifest, paths, retry=prepared.options.retry))
-    jobs = [job for work in works for job in work.jobs]
+        works.append(
+            find_work(open_store(store), manifest, retry=prepared.options.retry, downloads=prepared.options.downloads)
+        )
+    jobs = chain.from_iterable(work.jobs() for work in works)
     num_rows = sum(work.num_rows for work in works)
     row_values = sum(math.prod(shape) for shape in prepared.pool_shapes.values())
     trial = calibrate(
@@ -85,7 +88,7 @@ def _try(prepared: Prepared) -> tuple[Estimate, Calibration | None]:
     found = Estimate(
         new_rows=new.num_rows,
         rows=num_rows,
-        blocks=len(jobs),
+        blocks=sum(map(len, works)),
         bytes=num_rows * row_values * np.dtype(prepared.spec.stored_dtype).itemsize,
         seconds=None if trial is None else _seconds([(num_rows, trial)], prepared),
     )
@@ -118,14 +121,14 @@ def _seconds(work: Sequence[tuple[int, Calibration]], prepared: Prepared) -> flo
 
 
 def calibrate(
-    backbone: Backbone, jobs: Sequence[BlockJob], options: EngineOptions, spec: Spec, *, batch_size: int
+    backbone: Backbone, jobs: Iterable[BlockJob], options: EngineOptions, spec: Spec, *, batch_size: int
 ) -> Calibration | None:
     """Decode a few of the videos that are to be done, and push one batch through the backbone.
 
     Returns:
         ``None`` when not one of them could be decoded.
     """
-    videos = [video for job in jobs for video in job.videos][:TRIAL_VIDEOS]
+    videos = list(islice((video for job in jobs for video in job.videos), TRIAL_VIDEOS))
     decoding = _time_decoding(videos, options, spec)
     if decoding is None:
         return None

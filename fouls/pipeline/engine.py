@@ -59,6 +59,8 @@ class DoneBlock:
     store: int
     """Which of the engine's."""
     record: BlockRecord
+    num_rows: int
+    """Rows on which this work has decided."""
 
 
 class Engine:
@@ -132,7 +134,7 @@ class Engine:
         done = []
         for job in blocks:
             record = yield from self._fillers[store].fill(job, submit, streams)
-            done.append(DoneBlock(store=store, record=record))
+            done.append(DoneBlock(store=store, record=record, num_rows=job.num_rows))
         return done
 
     def _decode(self, store: int, video: VideoJob) -> Future[DecodedVideo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from fouls.cache.index_files import refuse_lost_index
 from fouls.cache.layout import choose_block_rows, create_group, resize_arrays
-from fouls.cache.ledger import BlockRecord
 from fouls.cache.lock import exclusive
 from fouls.cache.quarantine import Retry
 from fouls.cache.rows import ROW_SCHEMA, append_rows, read_rows
@@ -21,16 +20,15 @@ from fouls.cache.store import Store, open_store
 from fouls.cache.summary import Summary, summarise
 from fouls.errors import StoreError
 from fouls.files import remove_partial_files
-from fouls.manifests.table import absolute_paths
 from fouls.pipeline.engine import DoneBlock
 from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
 from fouls.pipeline.grouping import BlockGroup, chain_blocks, group_blocks
-from fouls.pipeline.jobs import BlockJob, Work, find_work
 from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
+from fouls.pipeline.work import Work, find_work
 
 MAX_PASSES = 3
 """A pass may find that a block it wanted to add to is damaged; the next one does that block's other rows."""
@@ -77,14 +75,14 @@ def plan(prepared: Prepared) -> tuple[pa.Table, int]:
 def extract(
     prepared: Prepared,
     *,
-    on_start: Callable[[Work], None] = lambda work: None,
-    on_block: Callable[[BlockRecord, BlockJob], None] = lambda record, job: None,
+    on_start: Callable[[int], None] = lambda num_rows: None,
+    on_block: Callable[[DoneBlock], None] = lambda done: None,
 ) -> ExtractReport:
     """Plan what is new, do what is not done, and say what stands on the disk afterwards.
 
     Args:
         prepared: see :func:`fouls.pipeline.prepare.prepare`.
-        on_start: called once with what there is to do.
+        on_start: called once with the rows that there are to do.
         on_block: called after each commit.
 
     Raises:
@@ -97,14 +95,14 @@ def extract(
 def extract_all(
     prepared: Sequence[Prepared],
     *,
-    on_start: Callable[[Work], None] = lambda work: None,
-    on_block: Callable[[BlockRecord, BlockJob], None] = lambda record, job: None,
+    on_start: Callable[[int], None] = lambda num_rows: None,
+    on_block: Callable[[DoneBlock], None] = lambda done: None,
 ) -> list[ExtractReport]:
     """:func:`extract` for several backbones at once: a video is decoded once for all stores that lack its rows.
 
     Args:
         prepared: see :func:`fouls.pipeline.prepare.prepare_all`.
-        on_start: called once with what there is to do in all stores.
+        on_start: called once with the rows that there are to do in all stores.
         on_block: called after each commit in one of them.
 
     Raises:
@@ -118,7 +116,7 @@ def extract_all(
         new_rows = [_write_plan(each) for each in prepared]
         stores = [open_store(each.options.store) for each in prepared]
         works = [_find(each, store, retry=each.options.retry) for each, store in zip(prepared, stores, strict=True)]
-        on_start(Work(jobs=tuple(job for work in works for job in work.jobs), orphans=sum(w.orphans for w in works)))
+        on_start(sum(work.num_rows for work in works))
         works = _do(prepared, stores, works, on_block)
         for each in prepared:
             remove_partial_files(each.options.store)
@@ -132,26 +130,28 @@ def _do(
     prepared: Sequence[Prepared],
     stores: Sequence[Store],
     works: list[Work],
-    on_block: Callable[[BlockRecord, BlockJob], None],
+    on_block: Callable[[DoneBlock], None],
 ) -> list[Work]:
     """Do the work of all stores; what is left of it."""
     with ExitStack() as stack:
-        run = _runner(prepared, stores, stack) if any(work.jobs for work in works) else None
+        run = _runner(prepared, stores, stack) if any(map(len, works)) else None
         for _ in range(MAX_PASSES):
-            if run is None or not any(work.jobs for work in works):
+            if run is None or not any(map(len, works)):
                 break
-            jobs = {(store, job.block): job for store, work in enumerate(works) for job in work.jobs}
             for done in run(_groups(prepared, works)):
-                on_block(done.record, jobs[done.store, done.record.block])
+                on_block(done)
             works = [_find(each, store, retry=None) for each, store in zip(prepared, stores, strict=True)]
     return works
 
 
-def _groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> list[BlockGroup]:
-    if prepared[0].spec.sampling.kind == "stream":
-        return chain_blocks(works[0].jobs)
-    videos = prepared[0].manifest["video_id"].to_pylist() if len(works) > 1 else []
-    return group_blocks([work.jobs for work in works], {video: place for place, video in enumerate(videos)})
+def _groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
+    """What is done together; jobs are made on the way."""
+    videos = [[work.videos(number) for number in range(len(work))] for work in works]
+    streams = prepared[0].spec.sampling.kind == "stream"
+    for group in chain_blocks(videos[0]) if streams else group_blocks(videos):
+        yield BlockGroup(
+            blocks=tuple(tuple(map(work.job, numbers)) for work, numbers in zip(works, group, strict=True))
+        )
 
 
 def _write_plan(prepared: Prepared) -> int:
@@ -174,12 +174,12 @@ def _write_plan(prepared: Prepared) -> int:
 
 
 def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
-    return find_work(store, prepared.manifest, absolute_paths(prepared.manifest), retry=retry, downloads=prepared.options.downloads)
+    return find_work(store, prepared.manifest, retry=retry, downloads=prepared.options.downloads)
 
 
 def _runner(
     prepared: Sequence[Prepared], stores: Sequence[Store], stack: ExitStack
-) -> Callable[[Sequence[BlockGroup]], Iterator[DoneBlock]]:
+) -> Callable[[Iterable[BlockGroup]], Iterator[DoneBlock]]:
     members = tuple(
         MemberRecipe(
             store=str(store.path.resolve()), backbone=each.recipe, batch_size=each.batch_size(store.block_rows)

@@ -5,9 +5,8 @@ Nothing depends on the grouping but how often a video is decoded: each block is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from fouls.pipeline.jobs import BlockJob
 
@@ -29,50 +28,53 @@ class BlockGroup:
         return "+".join(f"{store}-{blocks[0].block}" for store, blocks in enumerate(self.blocks) if blocks)
 
 
-def group_blocks(jobs: Sequence[Sequence[BlockJob]], order: Mapping[str, int]) -> list[BlockGroup]:
+GroupPlan = tuple[tuple[int, ...], ...]
+"""For each store the blocks of a group, as places among those that it has to do."""
+
+
+def group_blocks(videos: Sequence[Sequence[Sequence[int]]]) -> list[GroupPlan]:
     """Group the blocks of several stores so that those with the same videos are together.
 
     Args:
-        jobs: of each store, ascending.
-        order: video_id → its place in the manifest.
+        videos: of each store the videos of its blocks, ascending: places in the manifest, in the order of the rows.
 
     Returns:
         Groups by the order of their first videos; each block is in one.
     """
-    if len(jobs) == 1:
-        return [BlockGroup(blocks=((job,),)) for job in jobs[0]]
-    placed = [(_videos(job), store, job) for store, blocks in enumerate(jobs) for job in blocks]
-    placed.sort(key=lambda block: (min(order[video] for video in block[0]), -len(block[0])))
+    if len(videos) == 1:
+        return [((number,),) for number in range(len(videos[0]))]
+    blocks = [(those, store, number) for store, of_store in enumerate(videos) for number, those in enumerate(of_store)]
+    blocks.sort(key=lambda block: (min(block[0]), -len(block[0])))
     drafts: list[_Draft] = []
-    for videos, store, job in placed:
-        if not drafts or not drafts[-1].takes(store, videos):
-            drafts.append(_Draft(num_stores=len(jobs)))
-        drafts[-1].add(store, videos, job)
-    return [BlockGroup(blocks=tuple(map(tuple, draft.blocks))) for draft in drafts]
+    for those, store, number in blocks:
+        if not drafts or not drafts[-1].takes(store, those):
+            drafts.append(_Draft(num_stores=len(videos)))
+        drafts[-1].add(store, those, number)
+    return [tuple(map(tuple, draft.blocks)) for draft in drafts]
 
 
-def chain_blocks(jobs: Sequence[BlockJob]) -> list[BlockGroup]:
+def chain_blocks(videos: Sequence[Sequence[int]]) -> list[GroupPlan]:
     """Blocks of one store that follow each other and share a video, together: a stream is done in its order."""
-    found: list[list[BlockJob]] = [[job] for job in jobs[:1]]
-    for before, job in pairwise(jobs):
-        shared = before.videos and job.videos and before.videos[-1].file == job.videos[0].file
-        if shared:
-            found[-1].append(job)
+    found: list[list[int]] = []
+    for number, those in enumerate(videos):
+        if number and videos[number - 1][-1] == those[0]:
+            found[-1].append(number)
         else:
-            found.append([job])
-    return [BlockGroup(blocks=(tuple(chain),)) for chain in found]
+            found.append([number])
+    return [(tuple(chain),) for chain in found]
 
 
 class _Draft:
     """A group while blocks are added."""
 
     def __init__(self, num_stores: int) -> None:
-        self.blocks: list[list[BlockJob]] = [[] for _ in range(num_stores)]
-        self._videos: set[str] = set()
-        self._finished: list[set[str]] = [set() for _ in range(num_stores)]
+        self.blocks: list[list[int]] = [[] for _ in range(num_stores)]
+        self._videos: set[int] = set()
+        self._finished: list[set[int]] = [set() for _ in range(num_stores)]
+        self._last: list[int | None] = [None] * num_stores
         self._overhangs = 0
 
-    def takes(self, store: int, videos: Collection[str]) -> bool:
+    def takes(self, store: int, videos: Collection[int]) -> bool:
         """Whether a block belongs here.
 
         A video that the store has finished here does not come again: a store's blocks are done one after another, and
@@ -82,18 +84,12 @@ class _Draft:
             return False
         return self._videos.issuperset(videos) or self._overhangs < MAX_OVERHANGS
 
-    def add(self, store: int, videos: Collection[str], job: BlockJob) -> None:
-        """Add a block."""
+    def add(self, store: int, videos: Sequence[int], number: int) -> None:
+        """Add a block. Its last video may go on in the next one."""
         self._overhangs += bool(self._videos) and not self._videos.issuperset(videos)
         self._videos.update(videos)
-        self._finished[store].update(_videos(self.blocks[store][-1]) if self.blocks[store] else ())
-        self._finished[store].update(videos)
-        if job.videos:  # its last video may go on in the next block
-            self._finished[store].discard(job.videos[-1].file.video_id)
-        self.blocks[store].append(job)
-
-
-def _videos(job: BlockJob) -> list[str]:
-    """The videos of a block, those that can only fail among them; none twice."""
-    names = [video.file.video_id for video in job.videos] + [video_id for _, video_id, _ in job.unplannable]
-    return list(dict.fromkeys(names))
+        last = self._last[store]
+        self._finished[store].update(videos[:-1] if last is None else [last, *videos[:-1]])
+        self._finished[store].discard(videos[-1])
+        self._last[store] = videos[-1]
+        self.blocks[store].append(number)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from fouls.cache.ledger import BlockRecord, from_ranges
@@ -58,7 +59,6 @@ def recompute(
     store: Store,
     backbone: Backbone,
     manifest: pa.Table,
-    paths: list[str],
     *,
     num_rows: int,
     seed: int,
@@ -72,7 +72,6 @@ def recompute(
         store: whose rows.
         backbone: the one that filled it.
         manifest: where the videos are.
-        paths: absolute path of every manifest row.
         num_rows: how many; all, where the store has fewer.
         seed: chooses them.
         workers: decoding processes.
@@ -83,7 +82,8 @@ def recompute(
         StoreError: nothing is done, or not one of the rows could be extracted again.
     """
     rows, decoders = _choose(store, num_rows, seed)
-    files = video_files(manifest, paths, downloads)
+    named = manifest.filter(pc.is_in(manifest["video_id"], value_set=rows["video_id"].combine_chunks()))
+    files = video_files(named, downloads)
     unavailable = {row["row"]: reason for row in rows.to_pylist() if (reason := _unavailable(row, files)) is not None}
     rows = _without(rows, unavailable)
     jobs = make_video_jobs(numbered(rows, 0), files)

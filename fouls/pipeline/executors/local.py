@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 
 from fouls.pipeline.engine import GROUPS_IN_FLIGHT, DoneBlock, Engine
 from fouls.pipeline.grouping import BlockGroup
 
+READY = 1
+"""Groups that wait for a thread: their jobs are made before one is free."""
 
-def run_here(engine: Engine, groups: Sequence[BlockGroup]) -> Iterator[DoneBlock]:
+
+def run_here(engine: Engine, groups: Iterable[BlockGroup]) -> Iterator[DoneBlock]:
     """Run groups of blocks on an engine, two at a time so that decoding and the backbone overlap.
 
     Yields:
@@ -17,10 +21,17 @@ def run_here(engine: Engine, groups: Sequence[BlockGroup]) -> Iterator[DoneBlock
         end without a commit.
     """
     with ThreadPoolExecutor(GROUPS_IN_FLIGHT, thread_name_prefix="block") as threads:
-        futures = [threads.submit(engine.run, group) for group in groups]
+        waiting = iter(groups)
+        running: set[Future[list[DoneBlock]]] = set()
         try:
-            for future in as_completed(futures):
-                yield from future.result()
+            while True:
+                free = GROUPS_IN_FLIGHT + READY - len(running)
+                running.update(threads.submit(engine.run, group) for group in islice(waiting, free))
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield from future.result()
         except BaseException:
             engine.cancel()
             threads.shutdown(wait=False, cancel_futures=True)
