@@ -162,6 +162,9 @@ def timm_folder(folder: Path) -> Path:
     return folder
 
 
+EXACT = {"precision": "fp32", "stored_dtype": "float32"}
+"""What differs from the model is then the order of sums alone."""
+
 FORMATS = (
     Format("hub", "videomae", tiny_checkpoint, videomae),
     Format("original", "videomae", original(lambda state: state), original_direct),
@@ -221,9 +224,7 @@ def check_store(project: Project, direct: Callable[[Frames], Tensor], tolerance:
 @pytest.mark.parametrize("kind", FORMATS, ids=[kind.name for kind in FORMATS])
 def test_a_checkpoint_through_extract_equals_the_model(project: Project, tmp_path: Path, kind: Format) -> None:
     weights = kind.make(tmp_path / "checkpoint")
-    report = project.extract(
-        backbone=kind.backbone, weights=str(weights), num_frames=kind.num_frames, limit=2, stored_dtype="float32"
-    )
+    report = project.extract(backbone=kind.backbone, weights=str(weights), num_frames=kind.num_frames, limit=2, **EXACT)
     assert (report.summary.done, report.summary.failed) == (2, 0)
     check_store(project, lambda frames: kind.direct(weights, frames), kind.tolerance)
 
@@ -232,7 +233,7 @@ def test_a_checkpoint_of_slowfast(project: Project, tmp_path: Path, shared: Path
     """SlowFast's names and shapes; torchvision's own model has the same tensors."""
     state = reference_state(shared / "reference" / "sf_mvitv2_s_16x4_keys.json")
     torch.save({"model_state": state, "epoch": 200}, tmp_path / "slowfast.pyth")
-    project.extract(backbone="mvit", weights=str(tmp_path / "slowfast.pyth"), limit=2, stored_dtype="float32")
+    project.extract(backbone="mvit", weights=str(tmp_path / "slowfast.pyth"), limit=2, **EXACT)
     model = mvit_v2_s().eval()
     model.load_state_dict(from_slowfast(state))
     model.head = torch.nn.Identity()
@@ -244,14 +245,14 @@ def test_a_checkpoint_of_slowfast(project: Project, tmp_path: Path, shared: Path
 def test_any_video_classifier_of_transformers(project: Project, tmp_path: Path, name: str) -> None:
     processor = test_hf.processor_of(name)
     folder = save_parts(tmp_path / "checkpoint", test_hf.model_of(name), processor)
-    project.extract(backbone=f"hf:{folder}", weights=None, limit=2, stored_dtype="float32")
+    project.extract(backbone=f"hf:{folder}", weights=None, limit=2, **EXACT)
     check_store(project, lambda frames: test_hf.reference(folder, processor, frames)[0][0, 0], tolerance=2e-6)
 
 
 def test_a_folder_of_timm_too(project: Project, tmp_path: Path) -> None:
     """timm's ViT, written out, on the pictures that fouls makes of the frames (its transforms are tested apart)."""
     weights = timm_folder(tmp_path / "checkpoint")
-    project.extract(backbone="vit", weights=str(weights), num_frames=3, limit=1, stored_dtype="float32")
+    project.extract(backbone="vit", weights=str(weights), num_frames=3, limit=1, **EXACT)
     from fouls.pipeline.backbones.loading import load_backbone
 
     backbone = load_backbone("vit", weights=str(weights), num_frames=3)

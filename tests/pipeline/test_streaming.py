@@ -24,6 +24,7 @@ STREAMING = {
     "backbone": "movinet_a0_stream",
     "weights": "random:0",
     "sampling": SamplingOptions(hop=HOP),
+    "precision": "fp32",
     "stored_dtype": "float32",
     "pools": ("pooled", "hidden"),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fouls.errors import BackboneError
@@ -78,7 +79,7 @@ def build_s3d(request: BuildRequest) -> Net:
         num_frames=num_frames,
         preprocessing=preset(video.S3D_Weights),
         module=model,
-        tokens=lambda x: model.features(x).flatten(2).mT,
+        tokens=lambda x: _s3d_tokens(model, x),
         pools=pools,
         heads=("classifier",),
         classes=class_names(request, video.S3D_Weights, pools),
@@ -90,6 +91,14 @@ def _resnet_tokens(model: Any, x: Tensor) -> Tensor:
     for part in (model.stem, model.layer1, model.layer2, model.layer3, model.layer4):
         x = part(x)
     return x.flatten(2).mT
+
+
+def _s3d_tokens(model: Any, x: Tensor) -> Tensor:
+    """torchvision's forward pass up to its pooling: (B, 3, T, S, S) → (B, T'·H'·W', D)."""
+    if x.device.type == "cpu":  # its pooling between the convolutions: 2.5 × as fast for the whole net in bf16
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    features: Tensor = model.features(x)
+    return features.flatten(2).mT
 
 
 def _s3d_logits(model: Any, tokens: Tensor) -> Tensor:
