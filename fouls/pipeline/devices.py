@@ -9,6 +9,7 @@ import torch
 
 from fouls.cache.spec import Precision
 from fouls.errors import ExecutorError
+from fouls.pipeline.backbones.attention import cpu_multiplies_bf16
 from fouls.pipeline.options import ExecutorOptions
 
 
@@ -69,10 +70,12 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def default_precision(device: str) -> Precision:
-    """bf16 on GPUs that are good at it, fp32 elsewhere."""
-    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bf16"
-    return "fp32"
+    """bf16 on GPUs and CPUs that multiply it natively, fp32 elsewhere."""
+    if device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device == "cpu" and cpu_multiplies_bf16()
+    return "bf16" if native else "fp32"
 
 
 def default_batch_size(device: str) -> int:

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from fouls.cache.spec import Precision
+from fouls.cache.store import open_store
 from fouls.errors import BackboneError, ConfigError, WeightsUnavailableError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.registry import find_entry
@@ -84,8 +86,9 @@ def make_recipe(options: ExtractOptions, placement: Placement) -> BackboneRecipe
     Raises:
         ConfigError: the precision of another machine's GPUs is not given.
     """
+    precision = options.precision or _stored_precision(options)
     remote = placement.scheduler is not None and placement.device.startswith("cuda")
-    if remote and options.precision is None and not visible_gpus():
+    if remote and precision is None and not visible_gpus():
         raise ConfigError(
             "this machine has no GPU that could tell which precision those of the workers have: add --precision bf16 "
             "(Ampere and later), fp16 or fp32"
@@ -95,9 +98,14 @@ def make_recipe(options: ExtractOptions, placement: Placement) -> BackboneRecipe
         weights=absolute_weights(options.weights),
         pretrained_source=options.pretrained_source,
         num_frames=options.num_frames,
-        precision=options.precision or default_precision(placement.device),
+        precision=precision or default_precision(placement.device),
         device=placement.device,
     )
+
+
+def _stored_precision(options: ExtractOptions) -> Precision | None:
+    """That of the store, where it exists: it is gone on with as it was begun, whatever this machine is good at."""
+    return open_store(options.store).spec.precision if (options.store / "zarr.json").exists() else None
 
 
 def _fallback(options: ExtractOptions, name: str) -> ExtractOptions:
