@@ -73,7 +73,9 @@ def extract(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="Of the forward pass.", show_default="bf16 on a GPU that has it, else fp32", rich_help_panel=WHAT
+            help="Of the forward pass.",
+            show_default="the store's; else bf16 where the device multiplies it natively, else fp32",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     dtype: Annotated[StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)] = "float16",
