@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fouls.errors import ConfigError, VideoError
+from fouls.video.decord_log import complaints
 from fouls.video.frame_index import index_of, is_url, url_of
-from fouls.video.trust import check_trust
+from fouls.video.trust import check_count, check_trust
 from fouls.video.types import Frame, check_indices
 
 NO_REPEATS = "0.0000001"
@@ -24,7 +25,7 @@ MAX_FILE_BYTES = 128 * 2**20
 
 
 class DecordReader:
-    """Reads frame by frame, which is as fast as in batches.
+    """Reads frame by frame, which is as fast as in batches, until decord's FFmpeg complains: damage is PyAV's.
 
     Args:
         path: a file, of 128 MiB at most.
@@ -51,12 +52,20 @@ class DecordReader:
         if is_url(path) or os.path.getsize(path) > MAX_FILE_BYTES:
             limit = f"decord may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
             raise VideoError("unreadable", f"{limit}; --decoder pyav reads it", decoder=self.decoder)
+        check_trust(index, self.decoder)
+        heard = complaints()
+        if heard is None:
+            raise VideoError("unreadable", "decord hides damage on this system; --decoder pyav", decoder=self.decoder)
+        self._complaints, self._heard_before = heard, heard.count
         try:
             self._reader: Any = decord.VideoReader(url_of(path), num_threads=1, fault_tol=NO_REPEATS)
             counted = len(self._reader)
         except Exception as error:  # decord raises what it likes
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
-        check_trust(index, counted, self.decoder)
+        check_count(index, counted, self.decoder)
+        if not np.isin(self._reader.get_key_indices(), index.keys).all():
+            raise VideoError("unreadable", "decord begins at key frames that are none", decoder=self.decoder)
+        self._check_complaints()
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
         """See :meth:`fouls.video.types.VideoReader.read`."""
@@ -68,6 +77,7 @@ class DecordReader:
                 raise self._error(f"at frame {number}: {_one_line(error)}") from None
             if frame.shape != (self.info.height, self.info.width, 3):
                 raise self._error(f"frame {number} has shape {frame.shape}")
+            self._check_complaints()
             self._last_good = number
             yield frame
 
@@ -82,6 +92,10 @@ class DecordReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_complaints(self) -> None:
+        if self._complaints.count > self._heard_before:
+            raise self._error(f"damaged: {self._complaints.last}")
 
     def _error(self, message: str) -> VideoError:
         return VideoError("decode_error", message, decoder=self.decoder, last_good_frame=self._last_good)

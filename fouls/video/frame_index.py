@@ -29,6 +29,10 @@ CACHED_INDEXES = 16
 """A long video is read in many pieces; its packets are read once for all of them in a process."""
 URL_SCHEMES = ("http", "https")
 """What may stand where a file's path does."""
+MAX_PIXELS = 2**26
+"""Of a frame, twice 8K: a small file may declare pictures that would take all the memory there is."""
+PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "sdp"})
+"""FFmpeg's formats whose files name other files: what comes out is not what was hashed."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -53,6 +57,10 @@ class FrameIndex:
     """Of each of ``keys``, in the stream's time base."""
     has_open_groups: bool
     """Whether frames stored after a key frame are shown before it."""
+    pix_fmt: str
+    """FFmpeg's name of the first frame's pixel format."""
+    declared_frames: int
+    """As the header counts them; 0 where it doesn't."""
 
     def number_at(self, timestamp: int | None) -> int | None:
         """The frame that is shown at a time; ``None`` where there is none."""
@@ -108,14 +116,25 @@ def open_container(path: str) -> InputContainer:
     Raises:
         VideoError: ``unreadable``.
     """
+    options = {} if is_url(path) else {"protocol_whitelist": "file"}
     try:
-        return av.open(url_of(path))
+        container = av.open(url_of(path), options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise VideoError("unreadable", reason(error)) from None
+    if container.format.name in PLAYLISTS:
+        container.close()
+        raise VideoError("unreadable", f"a playlist ({container.format.name}): list the files that it names")
+    return container
 
 
 def reason(error: Exception) -> str:
-    """What the system or FFmpeg says, without its numbers and without the path: who has many videos knows which."""
+    """What the system or FFmpeg says, without its numbers and without the path: who has many videos knows which.
+
+    Raises:
+        MemoryError: that was it; whose fault it is can't be said here.
+    """
+    if isinstance(error, MemoryError):
+        raise error
     message: str = getattr(error, "strerror", None) or str(error)
     return message[:1].lower() + message[1:]
 
@@ -126,6 +145,9 @@ def _read_index(path: str, _size: int | None, _modified_ns: int | None) -> Frame
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
             raise VideoError("no_video_stream", "no video stream")
+        if stream.codec_context is None:
+            raise VideoError("unreadable", "no decoder for its codec")
+        _check_size(stream.codec_context.width, stream.codec_context.height)
         try:
             packets, first = _read_packets(container, stream)
         except av.FFmpegError as error:
@@ -134,10 +156,18 @@ def _read_index(path: str, _size: int | None, _modified_ns: int | None) -> Frame
             raise VideoError("too_short", "no frames")
         if first is None:
             raise VideoError("decode_error", "not one frame can be decoded")
+        _check_size(first.width, first.height)
         return _index(container, stream, packets, first)
 
 
-@dataclass(frozen=True, slots=True)
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            "unreadable", f"frames of {width}×{height} pixels; at most {MAX_PIXELS // 10**6} million are read"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Packet:
     shown: int
     decoded: int
@@ -156,20 +186,25 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[list[
         if first is None:
             first = _decode_one(packet)
         if packet.size:
-            shown, decoded = _or_none(packet.pts), _or_none(packet.dts)
-            packets.append(_Packet(shown, decoded, packet.is_keyframe, not packet.is_corrupt, not packet.is_discard))
+            packets.append(
+                _Packet(
+                    shown=NOT_A_NUMBER if packet.pts is None else packet.pts,
+                    decoded=NOT_A_NUMBER if packet.dts is None else packet.dts,
+                    is_key=packet.is_keyframe,
+                    is_whole=not packet.is_corrupt,
+                    is_shown=not packet.is_discard,
+                )
+            )
     return _decodable(packets), first
 
 
 def _decode_one(packet: Packet[VideoStream]) -> VideoFrame | None:
     try:
         return next(iter(packet.decode()), None)
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return None
-
-
-def _or_none(timestamp: int | None) -> int:
-    return NOT_A_NUMBER if timestamp is None else timestamp
 
 
 def _decodable(packets: list[_Packet]) -> list[_Packet]:
@@ -209,4 +244,6 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
         keys=numbers[by_number],
         key_decode_times=np.array([packets[packet].decoded for packet in by_number], dtype=np.int64),
         has_open_groups=bool((numbers[key_packets] != key_packets).any()),
+        pix_fmt=first.format.name,
+        declared_frames=stream.frames,
     )

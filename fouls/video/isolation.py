@@ -34,6 +34,8 @@ START_SECONDS = 120.0
 """A process that has not finished its imports by then won't."""
 STOP_SECONDS = 5.0
 """A killed process that is still there by then is stuck in the kernel, at a dead network drive for instance."""
+MEMORY_BYTES = 4 * 2**30
+"""What one call may take: enough for any 8K video, and not enough for a file that lies to bring a machine down."""
 
 _process_table = threading.Lock()
 """Starting and reaping processes touches a table of :mod:`multiprocessing` that is not safe between threads."""
@@ -53,12 +55,20 @@ class IsolatedPool:
         num_workers: processes, and calls at a time.
         timeout_seconds: for one call, from the moment it begins; the process of a call that takes longer is killed.
         preload: modules that every process imports before its first call; that time does not count.
+        memory_bytes: address space for one call, beyond what a process has after its imports; on Linux only.
 
     Raises:
         ConfigError: a number that can't be.
     """
 
-    def __init__(self, num_workers: int, timeout_seconds: float, preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        num_workers: int,
+        timeout_seconds: float,
+        preload: Sequence[str] = (),
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
         if num_workers < 1:
             raise ConfigError(f"number of decoding processes is {num_workers}; it must be at least 1")
         if not timeout_seconds > 0:
@@ -67,7 +77,8 @@ class IsolatedPool:
         self._closing = threading.Lock()
         self._closed = False
         context = _context(preload)
-        self._workers = [_Worker(context, timeout_seconds, tuple(preload)) for _ in range(num_workers)]
+        arguments = (tuple(preload), memory_bytes)
+        self._workers = [_Worker(context, timeout_seconds, arguments) for _ in range(num_workers)]
         self._threads = [threading.Thread(target=w.run, args=(self._calls,), daemon=True) for w in self._workers]
         for thread in self._threads:
             thread.start()
@@ -77,7 +88,7 @@ class IsolatedPool:
 
         Returns:
             A future with the result, or what the function raised, or a :class:`VideoError`: ``timeout``, or
-            ``decoder_crashed`` when the process died.
+            ``decoder_crashed`` when the process died or wanted too much memory.
         """
         call = _Call(ForkingPickler.dumps((function, args, kwargs)), Future())
         with self._closing:
@@ -115,11 +126,11 @@ class _Worker:
     """One process after another, and the thread that waits for the one of the moment."""
 
     def __init__(
-        self, context: ForkServerContext | SpawnContext, timeout_seconds: float, preload: tuple[str, ...]
+        self, context: ForkServerContext | SpawnContext, timeout_seconds: float, arguments: tuple[tuple[str, ...], int]
     ) -> None:
         self._context = context
         self._timeout_seconds = timeout_seconds
-        self._preload = preload
+        self._arguments = arguments
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._closed = False
@@ -145,14 +156,15 @@ class _Worker:
     def _do(self, call: memoryview | bytes) -> Any:
         succeeded, result = pickle.loads(self._exchange(call))
         if not succeeded:
+            if isinstance(result, VideoError) and result.code == "decoder_crashed":
+                self._stop()  # it ran out of memory, and who knows what it has left behind
             raise result
         return result
 
     def _exchange(self, call: memoryview | bytes) -> bytes:
-        connection, process = self._running()
+        connection, process = self._send(call)
         answered = True
         try:
-            connection.send_bytes(call)
             answered = bool(wait([connection, process.sentinel], self._timeout_seconds))
             if answered and connection.poll():
                 return connection.recv_bytes()
@@ -162,6 +174,18 @@ class _Worker:
             self._stop()
             raise VideoError("timeout", f"took longer than {self._timeout_seconds:g} s and was stopped")
         raise VideoError("decoder_crashed", f"the decoding process died: {self._stop(grace_seconds=1.0)}")
+
+    def _send(self, call: memoryview | bytes) -> tuple[Connection, BaseProcess]:
+        """Hand over a call, and once more to a new process where the one that waited turns out to be dead."""
+        connection, process = self._running()
+        try:
+            connection.send_bytes(call)
+        except OSError:
+            self._stop()
+            connection, process = self._running()
+            with contextlib.suppress(OSError):  # then it has died of this call
+                connection.send_bytes(call)
+        return connection, process
 
     def _running(self) -> tuple[Connection, BaseProcess]:
         """The process, and the pipe to it; a new one where there is none, or where it has died since its last call."""
@@ -173,7 +197,9 @@ class _Worker:
 
     def _start(self) -> tuple[Connection, BaseProcess]:
         connection, its_end = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(its_end, self._preload), name="fouls-isolated", daemon=True)
+        process = self._context.Process(
+            target=serve, args=(its_end, *self._arguments), name="fouls-isolated", daemon=True
+        )
         with _process_table:
             process.start()
             its_end.close()

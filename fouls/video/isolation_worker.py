@@ -12,13 +12,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
+
+from fouls.errors import VideoError
 
 if sys.platform == "linux":
     import fcntl
+    import resource
+
+TORCH_OUT_OF_MEMORY = "can't allocate memory"
+"""In the message of the RuntimeError that torch raises on a CPU."""
 
 
-def serve(connection: Connection, preload: Sequence[str]) -> None:
+def serve(connection: Connection, preload: Sequence[str], memory_bytes: int) -> None:
     """Answer the calls that come over a connection; the first message out says whether the imports worked.
 
     A call is a pickled (function, args, kwargs); an answer a pickled (succeeded, result or exception).
@@ -26,13 +33,18 @@ def serve(connection: Connection, preload: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that owns the pool
     _die_with_owner()
     connection.send_bytes(_answer(_import_all, preload))
+    _limit_memory(memory_bytes)
     while True:
         try:
             call = connection.recv_bytes()
         except EOFError:
             return
-        connection.send_bytes(_answer(_run_pickled, call))
-        del call
+        try:
+            answer = _answer(_run_pickled, call)
+        except MemoryError:
+            answer = pickle.dumps((False, _too_much(memory_bytes)))
+        connection.send_bytes(answer)
+        del call, answer
 
 
 def _die_with_owner() -> None:
@@ -54,6 +66,19 @@ def _die_with_owner() -> None:
         os._exit(1)
 
 
+def _limit_memory(num_bytes: int) -> None:
+    """Bound what this process may map beyond what it has. Elsewhere than on Linux, nobody counts it like that."""
+    if sys.platform == "linux":
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = mapped + num_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+def _too_much(memory_bytes: int) -> VideoError:
+    return VideoError("decoder_crashed", f"needed more than {memory_bytes / 2**30:g} GiB of memory and was stopped")
+
+
 def _import_all(modules: Sequence[str]) -> None:
     for module in modules:
         importlib.import_module(module)
@@ -65,9 +90,16 @@ def _run_pickled(call: bytes) -> Any:
 
 
 def _answer(function: Callable[[Any], Any], argument: Any) -> memoryview | bytes:
+    """The pickled answer.
+
+    Raises:
+        MemoryError: there was not enough, for the call or for its answer.
+    """
     try:
         return ForkingPickler.dumps((True, function(argument)))
     except BaseException as error:
+        if isinstance(error, MemoryError) or TORCH_OUT_OF_MEMORY in str(error):
+            raise MemoryError from None
         return pickle.dumps((False, _portable(error)))
 
 

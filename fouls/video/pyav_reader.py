@@ -16,16 +16,24 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fouls.errors import VideoError
-from fouls.video.frame_index import index_of, open_container, reason
+from fouls.video.frame_index import MAX_PIXELS, index_of, open_container, reason
 from fouls.video.to_rgb import ToRgb
 from fouls.video.types import Frame, check_indices
 
 WORTH_A_SEEK = 8
 """Frames; to decode fewer that nobody wants takes less time than to seek."""
+STRICT = {"err_detect": "explode+crccheck", "max_pixels": str(MAX_PIXELS)}
+"""Options of FFmpeg's decoders: damage is an error, not something to paint over."""
+
+
+class DamagedPictureError(Exception):
+    """A picture came out, but FFmpeg has made up a part of it."""
 
 
 class PyavReader:
     """Decodes on, from the key frame before a wanted frame, and drops what isn't wanted; holds one frame at a time.
+
+    Damage between that key frame and the wanted one is an error, even where FFmpeg could paint over it.
 
     Args:
         path: a file, or a URL that FFmpeg can open.
@@ -42,7 +50,6 @@ class PyavReader:
         self.info = self._index.info
         self._to_rgb = ToRgb()
         self._can_seek = self._index.timestamps is not None
-        self._has_sought = False
         self._last_good: int | None = None
         self._container: InputContainer | None = None
         self._restart()
@@ -73,8 +80,14 @@ class PyavReader:
         self._container = open_container(self._path)
         self._stream: VideoStream = self._container.streams[self._index.stream]  # type: ignore[assignment]
         self._stream.thread_type = "NONE"  # the processes are the parallelism
-        self._pictures = self._decode(self._container.demux(self._stream))
-        self._next = 0
+        self._stream.codec_context.options = dict(STRICT)
+        self._begin(self._container.demux(self._stream), 0)
+        self._has_sought = False
+
+    def _begin(self, packets: Iterator[Packet[VideoStream]], number: int) -> None:
+        """Decode from a key frame on, the frame with this number."""
+        self._first = self._next = number
+        self._pictures = self._decode(packets, number)
 
     def _approach(self, target: int) -> None:
         """Go back, or on to a later key frame, where that is the way to ``target``."""
@@ -100,7 +113,7 @@ class PyavReader:
                 continue
             landed = self._index.number_at(landing.pts)
             if landed is not None and landing.is_keyframe and landed <= number:
-                self._pictures, self._next = self._decode(chain([landing], packets)), landed
+                self._begin(chain([landing], packets), landed)
                 self._has_sought = True
                 return True
         self._can_seek = False
@@ -109,7 +122,11 @@ class PyavReader:
     def _frame(self, target: int, *, may_skip_damage: bool = True) -> Frame:
         try:
             return self._search(target)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, DamagedPictureError) as error:
+            if (
+                self._has_sought and self._index.has_open_groups
+            ):  # perhaps only what lies before the key frame is missed
+                return self._from_the_beginning(target)
             key = self._index.key_before(target)
             if may_skip_damage and key is not None and self._index.keys[key] > self._next and self._seek(key):
                 return self._frame(target, may_skip_damage=False)
@@ -117,9 +134,13 @@ class PyavReader:
 
     def _search(self, target: int) -> Frame:
         for picture in self._pictures:
-            number = self._index.number_at(picture.pts)
+            number = self._number(picture)
             if number is None:
-                number = self._next
+                continue
+            if picture.is_corrupt and number >= self._first:
+                if self._has_sought and number == self._first:
+                    break  # no frame to begin at
+                raise DamagedPictureError("the decoder had to make up a part of a picture")
             self._next = number + 1
             if number > target:
                 break
@@ -128,15 +149,34 @@ class PyavReader:
                 return self._to_rgb(picture)
         if not self._has_sought:
             raise self._error(f"the decoder leaves out frame {target}")
-        self._can_seek = self._has_sought = False  # its key frames are none: once more, from the beginning
-        self._restart()
-        return self._search(target)
+        return self._from_the_beginning(target)  # its key frames are none
 
-    def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    def _from_the_beginning(self, target: int) -> Frame:
+        self._can_seek = False
+        self._restart()
+        return self._frame(target)
+
+    def _number(self, picture: VideoFrame) -> int | None:
+        """Which frame a picture is; ``None`` for one that the index does not count."""
+        if picture.pts is None or self._index.timestamps is None:
+            return self._next
+        return self._index.number_at(picture.pts)
+
+    def _decode(self, packets: Iterator[Packet[VideoStream]], first: int) -> Iterator[VideoFrame]:
+        """The pictures of some packets; those before frame ``first`` may lack what they refer to."""
+        is_begun = not len(self._index.keys)
         for packet in packets:
-            if packet.is_corrupt and self._index.number_at(packet.pts) is None:
+            number = self._index.number_at(packet.pts)
+            if packet.is_corrupt and number is None:
                 continue  # the file ends in the middle of it: the index doesn't count it either
-            yield from packet.decode()
+            is_begun |= packet.is_keyframe
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                if not is_begun or (number is not None and number < first):
+                    continue
+                raise
+            yield from pictures
 
     def _error(self, message: str) -> VideoError:
         self._next = self.info.num_frames  # whatever is read next needs a fresh start

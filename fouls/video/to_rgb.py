@@ -11,10 +11,11 @@ from fouls.video.types import Frame
 
 SCALE_FLAGS = "bilinear"
 CHROMA_ROW = 256
-"""Where a chroma sample of 4:2:0 lies between its two rows of luma, in 1/256 of a row: on the second.
+"""Where a chroma sample lies between its two rows of luma (4:2:0, 4:4:0), in 1/256 of a row: on the second.
 
 Standards say half-way. This is where the FFmpeg in decord's wheels puts it, and ``bilinear`` is how it goes on from
-there: with both, the pictures are decord's bit by bit.
+there: with both, the pictures are decord's bit by bit. Where each row of luma has chroma of its own (4:2:2, 4:4:4) the
+same number would shift the colours against the picture.
 """
 
 
@@ -54,7 +55,9 @@ def _graph(picture: VideoFrame, width: int, height: int) -> tuple[Graph, FilterC
     source = graph.add_buffer(
         width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
     )
-    scale = graph.add("scale", f"w={width}:h={height}:flags={SCALE_FLAGS}:in_v_chr_pos={CHROMA_ROW}")
+    has_half_chroma = picture.format.chroma_height(4) == 2
+    position = f":in_v_chr_pos={CHROMA_ROW}" if has_half_chroma else ""
+    scale = graph.add("scale", f"w={width}:h={height}:flags={SCALE_FLAGS}{position}")
     rgb = graph.add("format", "pix_fmts=rgb24")
     sink = graph.add("buffersink")
     graph.link_nodes(source, scale, rgb, sink).configure()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fouls.errors import ConfigError, VideoError
 from fouls.video.frame_index import index_of, url_of
-from fouls.video.trust import check_trust
+from fouls.video.trust import check_count, check_trust
 from fouls.video.types import Frame, check_indices
 
 
@@ -40,6 +40,7 @@ class TorchcodecReader:
         index = index_of(path)
         self.info = index.info
         self._last_good: int | None = None
+        check_trust(index, self.decoder)
         try:
             self._reader: Any = VideoDecoder(
                 url_of(path), stream_index=index.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
@@ -47,7 +48,7 @@ class TorchcodecReader:
             counted = len(self._reader)
         except Exception as error:  # it raises many things
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
-        check_trust(index, counted, self.decoder)
+        check_count(index, counted, self.decoder)
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
         """See :meth:`fouls.video.types.VideoReader.read`."""

@@ -2,7 +2,9 @@
 
 decord 0.6 and torchcodec 0.17 hand out a neighbour of the frame that was asked for, and say nothing, where frames that
 are stored after a key frame are shown before it (open groups of pictures: HEVC as x265 writes it by default), where
-the format stores no times (AVI with B-frames), and in MPEG transport streams. They are never asked in such a file.
+the format stores no times (AVI), and in MPEG transport streams. decord also believes a header that calls a frame a key
+frame which is none, dies of one that counts too many frames, and has wrong colours where there is a palette or four
+rows share their chroma. They are never asked in such a file.
 """
 
 from __future__ import annotations
@@ -10,33 +12,50 @@ from __future__ import annotations
 from fouls.errors import VideoError
 from fouls.video.frame_index import FrameIndex
 
-SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
-"""Formats in which their first frame is the first frame."""
+SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+"""Formats in which their first frame is the first frame, and the others follow as their times say."""
+MISCOLOURED = frozenset({"pal8", "yuv410p"})
+"""Pixel formats that decord's FFmpeg turns into RGB in another way: by 2 to 130 grey levels."""
 
 
-def check_trust(index: FrameIndex, num_frames: int, decoder: str) -> None:
-    """Check that a decoder will give the frames that the index numbers.
+def check_trust(index: FrameIndex, decoder: str) -> None:
+    """Check, before a decoder opens a file, that it will give the frames that the index numbers.
 
     Args:
         index: of the file.
-        num_frames: as the decoder counts them.
         decoder: its name.
 
     Raises:
         VideoError: ``unreadable``, by this decoder.
     """
-    reason = _reason(index, num_frames)
+    reason = _reason(index)
+    if reason is None and decoder == "decord" and index.pix_fmt in MISCOLOURED:
+        reason = f"has wrong colours in {index.pix_fmt}"
     if reason is not None:
-        raise VideoError("unreadable", f"{decoder} {reason}; --decoder pyav reads it", decoder=decoder)
+        raise _refusal(decoder, reason)
 
 
-def _reason(index: FrameIndex, num_frames: int) -> str | None:
+def check_count(index: FrameIndex, num_frames: int, decoder: str) -> None:
+    """Check that a decoder counts the frames as the index does.
+
+    Raises:
+        VideoError: ``unreadable``, by this decoder.
+    """
+    if num_frames != index.info.num_frames:
+        raise _refusal(decoder, f"counts {num_frames} frames where there are {index.info.num_frames}")
+
+
+def _reason(index: FrameIndex) -> str | None:
     if index.container not in SEEKABLE:
         return f"loses frames in {index.container}"
-    if num_frames != index.info.num_frames:
-        return f"counts {num_frames} frames where there are {index.info.num_frames}"
+    if index.declared_frames not in (0, index.info.num_frames):
+        return f"believes a header with {index.declared_frames} frames where there are {index.info.num_frames}"
     if index.timestamps is None:
         return "mixes up frames in a file that does not say when they are shown"
     if index.has_open_groups:
         return "mixes up frames in a file with open groups of pictures"
     return None
+
+
+def _refusal(decoder: str, reason: str) -> VideoError:
+    return VideoError("unreadable", f"{decoder} {reason}; --decoder pyav reads it", decoder=decoder)

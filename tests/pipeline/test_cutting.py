@@ -152,12 +152,12 @@ def test_a_file_that_a_decoder_refuses_is_still_decoded_together(tmp_path: Path)
 
 
 def break_from_last_key_frame(path: Path) -> None:
-    """Tear a video from its last key frame on; decoders that read ahead notice some frames before."""
+    """Tear a video behind its last key frame; decoders that read ahead notice some frames before."""
     with av.open(path) as container:
-        *_, key = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe]
+        *_, start = [packet.pos + packet.size for packet in container.demux(video=0) if packet.is_keyframe]
     data = bytearray(path.read_bytes())
     stop = data.index(b"moov") - 4
-    data[key:stop] = bytes(stop - key)
+    data[start:stop] = bytes(stop - start)
     path.unlink()
     path.write_bytes(data)
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 
 def double(number: int) -> int:
@@ -29,6 +30,14 @@ def nap(seconds: float) -> int:
 
 def large(num_bytes: int) -> npt.NDArray[np.uint8]:
     return np.arange(num_bytes, dtype=np.uint8)
+
+
+def take(num_bytes: int) -> int:
+    return len(bytearray(num_bytes))
+
+
+def take_with_torch(num_bytes: int) -> int:
+    return torch.empty(num_bytes, dtype=torch.uint8).numel()
 
 
 def read_fifo(path: Path) -> bytes:

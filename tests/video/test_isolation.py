@@ -102,6 +102,27 @@ def test_a_death_costs_its_own_call(name: str) -> None:
             assert pool.submit(calls.pid).result() != first
 
 
+def test_a_death_just_before_a_call_does_not_cost_the_call() -> None:
+    with IsolatedPool(1, 30) as pool:
+        for _ in range(10):
+            last = pool.submit(calls.pid).result()
+            os.kill(last, signal.SIGKILL)
+            assert wait_until(lambda pid=last: not is_running(pid))  # the pool may not have been told yet
+            assert pool.submit(calls.double, 21).result() == 42
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process maps")
+@pytest.mark.parametrize("take", [calls.take, calls.take_with_torch])
+def test_a_call_that_wants_too_much_memory_costs_its_own_call(take: Callable[[int], int]) -> None:
+    with IsolatedPool(1, 30, memory_bytes=2**28) as pool:
+        first = pool.submit(calls.pid).result()
+        assert pool.submit(take, 2**27).result() == 2**27
+        with pytest.raises(VideoError, match=r"needed more than 0.25 GiB of memory and was stopped") as caught:
+            pool.submit(take, 2**29).result()
+        assert caught.value.code == "decoder_crashed"
+        assert pool.submit(calls.pid).result() != first
+
+
 def test_a_death_in_the_middle_of_a_result_leaves_the_others_alone() -> None:
     with IsolatedPool(2, 30) as pool:
         assert [future.result() for future in [pool.submit(calls.nap, 0.2) for _ in range(2)]]

@@ -62,12 +62,19 @@ def test_what_can_not_be_decoded_has_a_hash_all_the_same(tmp_path: Path) -> None
 def test_what_is_no_file_has_none(tmp_path: Path) -> None:
     assert probe_file(str(tmp_path / "nowhere.mp4")) == failed("unreadable: no such file")
     assert probe_file(str(tmp_path)) == failed("unreadable: a folder, not a file")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert probe_file(str(tmp_path / "pipe.mp4")) == failed("unreadable: a pipe, not a file")
+    (tmp_path / "zeros.mp4").symlink_to("/dev/zero")
+    assert probe_file(str(tmp_path / "zeros.mp4")) == failed("unreadable: a device, not a file")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    assert probe_file(str(tmp_path / "loop.mp4")) == failed("unreadable: too many levels of symbolic links")
 
 
 def test_results_have_the_order_of_the_paths_whatever_happens_to_some(video: Path, tmp_path: Path) -> None:
-    os.mkfifo(fifo := tmp_path / "hangs.mp4")
+    (endless := tmp_path / "hangs.mp4").touch()
+    os.truncate(endless, 2**42)  # a hole; nobody hashes it in time
     (text := tmp_path / "text.mp4").write_text("no video")
-    paths = [str(path) for path in (fifo, video, text, tmp_path / "nowhere.mp4", video)]
+    paths = [str(path) for path in (endless, video, text, tmp_path / "nowhere.mp4", video)]
     seen: list[tuple[str, Probe]] = []
     probes = probe_files(paths, workers=2, timeout_seconds=1.5, on_done=lambda path, probe: seen.append((path, probe)))
     assert [probe.info for probe in probes] == [None, INFO, None, None, INFO]
@@ -80,7 +87,7 @@ def test_results_have_the_order_of_the_paths_whatever_happens_to_some(video: Pat
         "",
     ]
     assert sorted(path for path, _ in seen) == sorted(paths)
-    assert seen[-1][0] == str(fifo)
+    assert seen[-1][0] == str(endless)
 
 
 def test_no_files_at_all() -> None:

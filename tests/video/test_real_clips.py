@@ -97,9 +97,6 @@ def test_decord_and_pyav_give_the_same_pictures(name: str, shared: Path) -> None
         "mvfoul/test/action_0/clip_0.mp4",
         "mvfoul/test/action_1/clip_1.mp4",
         "mvfoul/test/action_2/clip_2.mp4",
-        "ucf6/Archery/v_Archery_g01_c01.avi",
-        "ucf6/HorseRace/v_HorseRace_g01_c01.avi",
-        "ucf6/Surfing/v_Surfing_g02_c01.avi",
     ],
 )
 def test_decord_and_pyav_agree_on_data_sets(path: str, shared: Path) -> None:
