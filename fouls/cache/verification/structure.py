@@ -16,6 +16,7 @@ from fouls.errors import DamagedStoreError, StoreError
 from fouls.objects.location import Location
 
 ZARR = "zarr.json"
+_GROUP = {"zarr_format": 3, "node_type": "group"}
 
 
 def check_attributes(path: Location) -> tuple[Store | None, list[Finding]]:
@@ -32,6 +33,9 @@ def check_attributes(path: Location) -> tuple[Store | None, list[Finding]]:
         if not (path / ZARR).exists() and copy is not None:
             raise DamagedStoreError(f"{path / ZARR} is gone")
         store = open_store(path)
+        wrong = wrong_members(_read(path / ZARR), _GROUP)
+        if wrong:
+            raise DamagedStoreError(f"wrong: {', '.join(wrong)}")
     except DamagedStoreError as error:
         if copy is None:
             return None, [Finding(kind="attributes", where=ZARR, message=str(error), remedy="restore")]
@@ -84,7 +88,7 @@ def check_members(store: Store) -> Iterator[Finding]:
                 yield Finding(kind="member", where=where, message=f"wrong: {', '.join(wrong)}", remedy="repair")
         else:
             document = _read(store.path / name / ZARR)
-            wrong = wrong_members(document, {"zarr_format": 3, "node_type": "group"})
+            wrong = wrong_members(document, _GROUP)
             if wrong:
                 yield Finding(kind="member", where=where, message=f"wrong: {', '.join(wrong)}", remedy="repair")
 
