@@ -6,13 +6,13 @@ with a download where it was cut. What it does not try again, such as a list tha
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fouls.errors import ConfigError, StorageError
@@ -55,14 +55,23 @@ def connect(url: str) -> ObjectStore:
     scheme = url.partition("://")[0]
     if scheme == "s3":
         return _connect_s3(url)
-    return from_url(url, client_options=TIMEOUTS, retry_config=RETRIES)
+    return from_url(url, client_options=_client_options(), retry_config=RETRIES)
+
+
+def _client_options() -> ClientConfig:
+    """For every storage. ``SSL_CERT_FILE`` names certificates that are believed too, such as those of a company."""
+    options = TIMEOUTS.copy()
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        options["root_certificate"] = Path(bundle).read_bytes()
+    return options
 
 
 def _connect_s3(url: str) -> ObjectStore:
     from obstore.store import S3Store
 
     endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
-    client: ClientConfig = {**TIMEOUTS, "allow_http": endpoint is not None and endpoint.startswith("http://")}
+    client = _client_options()
+    client["allow_http"] = endpoint is not None and endpoint.startswith("http://")
     config: S3Config = {} if endpoint is None else {"endpoint": endpoint}
     if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
         return S3Store.from_url(url, config=config, client_options=client, retry_config=RETRIES)
@@ -109,6 +118,8 @@ def ask(where: str, request: Callable[[], T]) -> T:
 
 async def ask_async(where: str, request: Callable[[], Awaitable[T]]) -> T:
     """:func:`ask` for a request that is awaited."""
+    import asyncio
+
     from obstore.exceptions import BaseError
 
     for pause in (*PAUSES_SECONDS, None):
@@ -122,8 +133,9 @@ async def ask_async(where: str, request: Callable[[], Awaitable[T]]) -> T:
 
 
 def _is_cut(error: Exception) -> bool:
-    """Whether an answer did not come, or not whole."""
-    return not isinstance(error, FileNotFoundError) and "HTTP error" in str(error) and not _STATUS.search(str(error))
+    """Whether an answer did not come, or not whole, and obstore has not asked again."""
+    line = str(error).partition("\n")[0]
+    return not isinstance(error, FileNotFoundError) and "HTTP error" in line and "max_retries" not in line
 
 
 def translate(error: Exception, where: str) -> Exception:

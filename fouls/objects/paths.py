@@ -111,7 +111,7 @@ class ObjectPath:
         """Whether there are objects below. On https nothing can be listed: there every path is an object."""
         if self.listed or not self._can_be_listed:
             return False
-        return ask(str(self), lambda: next(iter(self._list()), None)) is not None
+        return ask(self._shown, lambda: next(iter(self._list()), None)) is not None
 
     def is_file(self) -> bool:
         """Whether there is an object of this name."""
@@ -127,7 +127,7 @@ class ObjectPath:
 
         client, key = self._address()
         try:
-            found = ask(str(self), lambda: obstore.head(client, key))
+            found = ask(self._shown, lambda: obstore.head(client, key))
         except FileNotFoundError:
             return None
         return _facts(found)
@@ -141,14 +141,14 @@ class ObjectPath:
         import obstore
 
         client, key = self._address()
-        return ask(str(self), lambda: obstore.get(client, key).bytes().to_bytes())
+        return ask(self._shown, lambda: obstore.get(client, key).bytes().to_bytes())
 
     def write_bytes(self, data: bytes) -> None:
         """Put an object: whole or not at all, and there when this returns. One that was there is replaced."""
         import obstore
 
         client, key = self._address()
-        ask(str(self), lambda: obstore.put(client, key, data, use_multipart=False))
+        ask(self._shown, lambda: obstore.put(client, key, data, use_multipart=False))
 
     def download(self, target: Path) -> ObjectFacts:
         """Fill a file, which must be there, with the object; on the disk when this returns.
@@ -173,7 +173,7 @@ class ObjectPath:
                 os.fsync(file.fileno())
             return _facts(found.meta)
 
-        return ask(str(self), fill)
+        return ask(self._shown, fill)
 
     def read_with_facts(self) -> tuple[bytes, ObjectFacts]:
         """The whole object, and what the storage tells of just this content.
@@ -189,7 +189,7 @@ class ObjectPath:
             found = obstore.get(client, key)
             return found.bytes().to_bytes(), _facts(found.meta)
 
-        return ask(str(self), read)
+        return ask(self._shown, read)
 
     def create(self, data: bytes) -> ObjectVersion | None:
         """Put an object where there is none.
@@ -221,7 +221,7 @@ class ObjectPath:
                 return None
             return ObjectVersion(made["e_tag"], made["version"])
 
-        return ask(str(self), put)
+        return ask(self._shown, put)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete the object. On S3 nobody says whether there was one."""
@@ -229,7 +229,7 @@ class ObjectPath:
 
         client, key = self._address()
         try:
-            ask(str(self), lambda: obstore.delete(client, key))
+            ask(self._shown, lambda: obstore.delete(client, key))
         except FileNotFoundError:
             if not missing_ok:
                 raise
@@ -239,7 +239,7 @@ class ObjectPath:
         import obstore
 
         client, key = self._address()
-        ask(str(self), lambda: obstore.copy(client, key, target.key))
+        ask(self._shown, lambda: obstore.copy(client, key, target.key))
         self.unlink(missing_ok=True)
 
     def iterdir(self) -> Iterator[ObjectPath]:
@@ -248,7 +248,7 @@ class ObjectPath:
 
         self._check_listing()
         client = connect(self.root)
-        found = ask(str(self), lambda: obstore.list_with_delimiter(client, self.key or None))
+        found = ask(self._shown, lambda: obstore.list_with_delimiter(client, self.key or None))
         yield from (ObjectPath(self.root, prefix) for prefix in found["common_prefixes"])
         yield from (ObjectPath(self.root, meta["path"], True) for meta in found["objects"])
 
@@ -263,13 +263,18 @@ class ObjectPath:
 
     def sizes(self) -> dict[str, int]:
         """Key → bytes of all objects below."""
-        return ask(str(self), lambda: {meta["path"]: meta["size"] for some in self._list() for meta in some})
+        return ask(self._shown, lambda: {meta["path"]: meta["size"] for some in self._list() for meta in some})
 
     def _list(self) -> Any:
         import obstore
 
         self._check_listing()
         return obstore.list(connect(self.root), self.key or None)
+
+    @property
+    def _shown(self) -> str:
+        """What errors call it: without the query of an https URL, which may be a signature."""
+        return str(self) if self._can_be_listed else str(self).partition("?")[0]
 
     @property
     def _can_be_listed(self) -> bool:

@@ -69,11 +69,11 @@ class Downloads:
             VideoError: ``unreadable``: not allowed, or not there; ``unreachable``: no answer, or a refusal.
         """
         if not self.allows(url):
-            raise VideoError("unreadable", f"{url} is not asked for: --allow-urls names what is")
+            raise VideoError("unreadable", f"{_shown(url)} is not asked for: --allow-urls names what is")
         with _as_video_error():
             found = _object(url).facts()
         if found is None:
-            raise VideoError("unreadable", f"no such object: {url}")
+            raise VideoError("unreadable", f"no such object: {_shown(url)}")
         return found
 
     @contextmanager
@@ -94,7 +94,7 @@ class Downloads:
         if facts.size_bytes > self.max_bytes:
             raise VideoError(
                 "unreadable",
-                f"{url} has {facts.size_bytes:,} bytes; --video-cache-bytes allows {self.max_bytes:,} in all",
+                f"{_shown(url)} has {facts.size_bytes:,} bytes; --video-cache-bytes allows {self.max_bytes:,} in all",
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / _name(url, facts)
@@ -123,9 +123,13 @@ class Downloads:
                 with _as_video_error():
                     written = _object(url).download(partial)
                 if written.version != facts.version or written.size_bytes != facts.size_bytes:
-                    raise VideoError("changed", f"{url} has changed while it was being read: build the manifest again")
+                    raise VideoError(
+                        "changed", f"{_shown(url)} has changed while it was being read: build the manifest again"
+                    )
                 if content_hash is not None and _hash(partial) != content_hash:
-                    raise VideoError("changed", f"{url} has changed since it was probed: build the manifest again")
+                    raise VideoError(
+                        "changed", f"{_shown(url)} has changed since it was probed: build the manifest again"
+                    )
                 partial.replace(path)
             except BaseException:
                 partial.unlink(missing_ok=True)
@@ -153,6 +157,11 @@ class Downloads:
             if size and _remove_unused(path):
                 left += size
         return left >= wanted_bytes
+
+
+def _shown(url: str) -> str:
+    """Without its query, which may be a signature."""
+    return url.partition("?")[0]
 
 
 def _hash(path: Path) -> str:

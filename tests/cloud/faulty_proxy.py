@@ -86,8 +86,6 @@ def _handler(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandler]:
             if fault in _STATUS:
                 self._answer(_STATUS[fault], {}, b"<Error><Code>Injected</Code></Error>")
                 return
-            if fault == "slow":
-                time.sleep(proxy.slow_seconds)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             connection = http.client.HTTPConnection(upstream, timeout=60)
             try:
@@ -97,6 +95,8 @@ def _handler(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandler]:
                 data = answer.read()
             finally:
                 connection.close()
+            if fault == "slow":
+                time.sleep(proxy.slow_seconds)
             self._answer(answer.status, found, data, cut=fault == "cut_answer")
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
