@@ -117,7 +117,13 @@ class Batch:
         """What belongs to the tracks (N, …) at their places (B, V, …), 0 elsewhere."""
         num_samples, num_tracks = self.present.shape
         empty = tracks.new_zeros(num_samples * num_tracks, *tracks.shape[1:])
-        return empty.index_copy(0, self.places, tracks).view(num_samples, num_tracks, *tracks.shape[1:])
+        return empty.index_copy_(0, self.places, tracks).view(num_samples, num_tracks, *tracks.shape[1:])
+
+    def mean(self, tracks: Tensor) -> Tensor:
+        """The mean over the tracks of each sample, from (N, H) to (B, H)."""
+        num_samples, num_tracks = self.present.shape
+        sums = tracks.new_zeros(num_samples, tracks.shape[1]).index_add_(0, self.places // num_tracks, tracks)
+        return sums / self.present.sum(dim=1, keepdim=True).clamp(min=1)
 
     def with_steps(self, x: Tensor, mask: Tensor) -> Batch:
         """The same samples with other steps, padded."""

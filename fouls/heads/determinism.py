@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -28,13 +29,15 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def deterministic(seed: int, device: torch.device) -> Iterator[None]:
+def deterministic(seed: int, device: torch.device, *, threads: int = 1) -> Iterator[None]:
     """Inside, the same seed gives the same result on the same machine; generators and flags are put back afterwards.
 
-    On a CPU one thread does everything: the steps of a head are so small that a second one rather holds them up (most
-    of all where others use the cores too), and the sums then do not depend on the number of cores.
+    On a CPU one thread does everything unless more are asked for: the steps of a head are so small that a second one
+    rather holds them up where others use the cores too, and the sums then do not depend on the number of cores.
     """
-    threads = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
+    debugging: Any = torch.utils.deterministic
+    fill = debugging.fill_uninitialized_memory
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device.type == "cuda"
@@ -48,13 +51,15 @@ def deterministic(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
+        debugging.fill_uninitialized_memory = False  # it finds faults in kernels, and takes a tenth of a step
         if not on_gpu:
-            torch.set_num_threads(1)
+            torch.set_num_threads(threads)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
-            torch.set_num_threads(threads)
+            debugging.fill_uninitialized_memory = fill
+            torch.set_num_threads(threads_before)
 
 
 @contextmanager

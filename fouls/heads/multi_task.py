@@ -89,7 +89,9 @@ class MultiTaskHead(Head):
         logits: dict[str, Tensor] = {}
         if self.view_pool is not None:
             pooled = hidden[:, 0] if self.time_first else pool_time(hidden, steps, self.time_pooling)  # (N, H')
-            sample = self.dropout(self.view_pool(batch.unpack(pooled), batch.present))  # (B, H')
+            by_mean = self.view_pool.kind == "mean"
+            sample = batch.mean(pooled) if by_mean else self.view_pool(batch.unpack(pooled), batch.present)  # (B, H')
+            sample = self.dropout(sample)
         for name in self.task_names:
             output = self.outputs[module_key(name)]
             if name in self.per_frame:

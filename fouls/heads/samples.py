@@ -87,7 +87,7 @@ class Samples:
         Returns:
             The batch; T is that of the longest track among these samples.
         """
-        tracks = self.tracks[indices]  # (B, V)
+        tracks = self.tracks.index_select(0, indices)  # (B, V)
         present = tracks >= 0
         picked = tracks[present]  # (N,)
         of_pass = None if passes is None else passes[:, None].expand_as(tracks)[present]

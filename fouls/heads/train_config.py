@@ -42,6 +42,8 @@ class TrainConfig:
     """The task whose classes are drawn evenly; ``None``: the first with a label a sample."""
     precision: Precision = "auto"
     """In which matrix products are computed in training, see :mod:`fouls.heads.precision`."""
+    threads: int = 1
+    """Threads on a CPU. Two are faster on an idle machine, for ``tcn`` most; beside other work they are much slower."""
     patience: int = 20
     """Epochs without a better score on valid after which training stops; the best weights are restored."""
     valid_fraction: float = 0.0
@@ -58,6 +60,7 @@ class TrainConfig:
         check_range("EMA decay", self.ema_decay, 0, 1, open_end=True)
         check_choice("sampling", self.sampling, Sampling)
         check_choice("precision", self.precision, Precision)
+        check_range("threads", self.threads, 1, 1024)
         check_range("patience", self.patience, 1, 1e6)
         check_range("valid fraction", self.valid_fraction, 0, 0.9)
         check_range("seed", self.seed, 0, 2**63 - 1)

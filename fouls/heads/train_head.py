@@ -81,7 +81,7 @@ def train_head(
     """
     config = prepared.config
     device = torch.device(config.device)
-    with deterministic(config.train.seed, device):
+    with deterministic(config.train.seed, device, threads=config.train.threads):
         head = config.build_head().to(device)
         samples = reduced(head, prepared.samples.to(device))
         train = samples.select(prepared.train)

@@ -57,3 +57,8 @@ def test_zero_padding_is_masked_fill() -> None:
     assert dirty.grad.equal(2 * x * mask[..., None])
     assert zero_padding(x, torch.ones(2, 3, dtype=torch.bool)) is x
     assert zero_padding(x[0], mask[0]).equal(clean[0])
+
+
+def test_the_mean_over_the_tracks_of_each_sample() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
+    assert padded().mean(values).tolist() == [[2, 4], [0, 0], [5, 7]]
