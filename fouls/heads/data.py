@@ -177,9 +177,8 @@ def _join(stores: Sequence[Store], manifest: pa.Table, options: DataOptions) -> 
     for store, clips in zip(stores[1:], planned[1:], strict=True):
         _check_clips((stores[0], planned[0]), (store, clips), usable, manifest)
     matched = matching(usable)
-    rows_of_each = [rows.take(pa.array(which)) for rows, which in zip(usable, matched, strict=True)]
-    order = np.argsort(rows_of_each[0]["video"].to_numpy(), kind="stable")  # as the manifest
-    rows_of_each = [rows.take(pa.array(order)) for rows in rows_of_each]
+    order = np.argsort(usable[0]["video"].to_numpy()[matched[0]], kind="stable")  # as the manifest
+    rows_of_each = [rows.take(pa.array(which[order])) for rows, which in zip(usable, matched, strict=True)]
     positions = rows_of_each[0]["video"].to_numpy()
     has_features = np.zeros(manifest.num_rows, dtype=bool)
     has_features[positions[rows_of_each[0]["augment"].to_numpy() == 0]] = True
@@ -188,7 +187,8 @@ def _join(stores: Sequence[Store], manifest: pa.Table, options: DataOptions) -> 
 
 def _planned_clips(rows: pa.Table, manifest: pa.Table) -> npt.NDArray[np.int64]:
     """How many plain rows are planned for each video, (videos,)."""
-    rows = rows.filter(pc.and_(pc.equal(rows["augment"], 0), pc.not_equal(rows["status"], "retired")))
+    planned = pc.and_(pc.equal(rows["augment"], 0), pc.not_equal(rows["status"], "retired"))
+    rows = rows.select(["video_id"]).filter(planned)
     found = pc.drop_null(pc.index_in(rows["video_id"], value_set=manifest["video_id"].combine_chunks()))
     return np.bincount(found.to_numpy(), minlength=manifest.num_rows)
 
