@@ -7,7 +7,8 @@ it can, and what is left is compared with what was written. All of it many times
     python benchmarks/corruption.py [--times 100] [--seed 0]
     python benchmarks/corruption.py --every-bit
 
-The second turns every bit of every file, one at a time, and only verifies. Ends with 1 when a damage was not found, or a row is wrong.
+The second turns every bit of every file, one at a time, and only verifies. Both end with 1 when a damage was not found,
+or a row is wrong.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fouls.cache.store import Store
-from fouls.errors import WeightsError
+from fouls.errors import WeightsError, WeightsUnavailableError
 from fouls.heads.predictions import Predictions
 from fouls.heads.run import Run
 from fouls.pipeline.backbones.backbone import Backbone
@@ -38,16 +38,23 @@ def load_run_backbone(store: Store, *, weights: str | None = None, device: str =
 
     Raises:
         WeightsError: other weights than the store's.
+        WeightsUnavailableError: they are not where they were.
     """
     options = ExtractOptions.from_dict(store.made_by.get("options", {}), store=store.path, retry_failed=False)
-    backbone = BackboneRecipe(
+    recipe = BackboneRecipe(
         name=options.backbone,
         weights=weights or options.weights,
         pretrained_source=options.pretrained_source if weights is None else "auto",
         num_frames=options.num_frames,
         precision=store.spec.precision,
         device=device,
-    ).load()
+    )
+    try:
+        backbone = recipe.load()
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            f"{error}; needed are those that filled {store.path}: --weights says where they lie now"
+        ) from error
     if backbone.weights != store.spec.weights:
         raise WeightsError(
             f"weights {weights or options.weights or 'by default'} are not those that filled {store.path} "

@@ -60,7 +60,8 @@ def test_help_names_every_command_of_the_contract(fouls: Run) -> None:
     status, out, _ = fouls("--help")
     assert status == 0
     commands = (
-        "manifest backbones extract status failures verify train-head evaluate evaluate-mvfoul predict classify demo"
+        "manifest backbones extract status failures verify export migrate "
+        "train-head evaluate evaluate-mvfoul predict classify demo"
     )
     assert all(command in out for command in commands.split())
 

@@ -111,7 +111,7 @@ def test_no_store(tmp_path: Path) -> None:
 
 
 def test_recompute(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.extract(pools=("mean", "temporal"))
+    project.extract(pools=("mean", "temporal"), precision="fp32")
     path = project.path / "cache" / "videomae"
     shown = run(path, "--recompute", "3")
     assert shown.exit_code == 0
@@ -121,7 +121,7 @@ def test_recompute(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain["recomputed"]["differing"] == []
     assert set(plain["recomputed"]["pools"]) == {"mean", "temporal"}
     project.weights.rename(project.path / "away")
-    with pytest.raises(WeightsUnavailableError, match="no such file or folder"):
+    with pytest.raises(WeightsUnavailableError, match="no such file or folder; needed are those that filled"):
         run(path, "--recompute", "3")
     moved = run(path, "--recompute", "3", "--weights", project.path / "away", "--manifest", project.path / "manifests")
     assert moved.exit_code == 0
