@@ -127,7 +127,8 @@ def check_unchanged(file: VideoFile) -> None:
 
 
 def _changed(file: VideoFile) -> VideoError:
-    return VideoError("changed", f"{file.path} has changed since it was probed: build the manifest again")
+    shown = file.path.partition("?")[0] if is_url(file.path) else file.path  # a query may be a signature
+    return VideoError("changed", f"{shown} has changed since it was probed: build the manifest again")
 
 
 def _decode_with(decoder: str, file: VideoFile, jobs: Sequence[tuple[VideoJob, Spec]]) -> list[DecodedVideo]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from fouls.cache.repair import repair
 from fouls.cache.store import open_store
 from fouls.cache.summary import summarise
 from fouls.cache.verify import verify
 from fouls.cli import app
-from fouls.errors import RunError
+from fouls.errors import ConfigError, RunError
+from fouls.objects.client import connect
 from tests.heads.worlds import blobs, write_world
 from tests.pipeline.conftest import Project
 
@@ -67,6 +71,35 @@ def test_new_videos_are_added(bucket: Bucket, project: Project) -> None:
     after = bucket.tree()
     records = {key for key in before if key.startswith("videomae/ledger/0")}
     assert {key: json.loads(after[key]) for key in records} == {key: json.loads(before[key]) for key in records}
+
+
+def test_a_damaged_chunk_is_mended(bucket: Bucket, project: Project) -> None:
+    place = bucket.path("videomae")
+    project.extract(out=place)
+    whole = bucket.tree("videomae/mean/")
+    bucket.put("videomae/mean/c/1/0", whole["c/1/0"][:-1] + bytes([whole["c/1/0"][-1] ^ 1]))
+
+    report = verify(place)
+    assert [(finding.kind, finding.block) for finding in report.findings] == [("chunk", 1)]
+    assert repair(place).report.whole
+    assert summarise(open_store(place)).todo == 4
+    assert project.extract(out=place).summary.done == 10
+    mended = bucket.tree("videomae/mean/")
+    assert mended.pop("c/1/0.1.broken")
+    assert mended == whole
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    connect.cache_clear()
+    with pytest.raises(ConfigError, match=re.escape("pip install 'fouls[cloud]'")):
+        open_store("s3://bucket/videomae")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://host/store", "ftp://host/store", "s3://", "s3://b/../c"])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"allowed|no such place"):
+        open_store(url)
 
 
 def test_a_head_is_trained_from_it(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

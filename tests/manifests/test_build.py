@@ -206,7 +206,7 @@ def test_missing_files_and_urls(clips: Path) -> None:
     assert errors["nix"] == "unreadable: no such file"
     assert errors["run"] == "unreadable: a folder, not a file"
     assert errors["https://host/v"] is None
-    assert (errors["https://host/w"] or "").startswith("unreadable: URLs are not probed; give num_frames, fps, width")
+    assert (errors["https://host/w"] or "").startswith("unreadable: this URL is not asked for; --allow-urls")
     assert absolute_paths(table)[3] == "https://host/v.mp4"
     assert table["num_frames"].to_pylist() == [7, None, None, 50, None]
     assert [path for path, _ in report.failures] == [str(clips / "nix.mp4"), str(clips / "run"), "https://host/w.mp4"]
