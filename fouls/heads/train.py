@@ -204,7 +204,7 @@ class Best:
 
 
 def draw_passes(train: Samples, generator: torch.Generator) -> Tensor | None:
-    """A pass for each sample, (S,), the plain one or an augmented one, drawn evenly; ``None`` without augmented ones."""
+    """A pass for each sample, (S,), plain or augmented, drawn evenly; ``None`` where there is only the plain one."""
     if train.num_passes == 1:
         return None
     return torch.randint(train.num_passes, (len(train),), generator=generator).to(train.device)
