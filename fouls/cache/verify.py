@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fouls.cache.index_files import index_files
 from fouls.cache.store import Store
 from fouls.cache.verification.blocks import Planned, check_chunks, check_records, stored_blocks
 from fouls.cache.verification.findings import VerifyReport
@@ -26,6 +27,14 @@ def verify(store: Store | str | Location, on_block: Callable[[int], None] = lamb
         StoreError: no store there, or one of a newer format.
     """
     path = store.path if isinstance(store, Store) else location(store)
+    while True:
+        planned = index_files(path)
+        report = _verify(path, on_block)
+        if index_files(path) == planned:  # else blocks may have come that the index did not have when it was read
+            return report
+
+
+def _verify(path: Location, on_block: Callable[[int], None]) -> VerifyReport:
     opened, findings = check_attributes(path)
     if opened is None:
         return VerifyReport(blocks=0, findings=tuple(findings))
@@ -40,7 +49,7 @@ def verify(store: Store | str | Location, on_block: Callable[[int], None] = lamb
         if planned is not None:
             last = max((stop for record in records for _, stop in record.done), default=0)
             beyond = (
-                any(finding.remedy == "restore" for finding in broken) or max(held, default=0) >= planned.num_blocks
+                any(finding.remedy == "restore" for finding in broken) or max(held, default=-1) >= planned.num_blocks
             )
             findings += check_lengths(opened, planned.num_rows, last_done=last, more_is_stored=beyond)
             held = {block for block in held if block < planned.num_blocks}

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from fouls.cache.spec import Precision
 
-TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "fp16": 2e-2, "bf16": 5e-2}
+TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "fp16": 5e-3, "bf16": 2e-2}
 """Precision of the backbone → the largest difference, by the row's largest magnitude, that rounding explains: that of
-a float16 on the disk, and what another device, batch or version of a library changes in a sum."""
+a float16 on the disk, and what another device, batch or version of a library changes in a sum. Measured by
+``benchmarks/recompute.py``, with room above: deeper nets add more up."""
 
 
 @dataclass(frozen=True, kw_only=True)

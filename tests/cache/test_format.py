@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from fouls.cache.failures import failures
 from fouls.cache.rows import append_rows
 from fouls.cache.store import Store, open_store
+from fouls.cache.verification.findings import Kind, Remedy
 from fouls.cache.verify import verify
 from fouls.commands.migrate import migrate
 from fouls.errors import StoreError
@@ -92,6 +94,11 @@ def test_the_document_names_every_member(store: Store) -> None:
     foreign = ForeignStore(store.path)
     members = {*foreign.attributes, *foreign.rows[0], *foreign.records[0], *foreign.records[0]["failures"][0]}
     assert {name for name in members if f"`{name}`" not in DOCUMENT} == set()
+
+
+def test_the_document_names_every_kind_of_finding_and_every_remedy() -> None:
+    for name in (*get_args(Kind), *get_args(Remedy)):
+        assert f"| `{name}` |" in DOCUMENT
 
 
 def run(path: Path, *arguments: str) -> str:

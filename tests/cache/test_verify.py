@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 from fouls.cache.blocks import load_done
+from fouls.cache.layout import resize_arrays
 from fouls.cache.ledger import BlockRecord, RowFailure, commit, read_record
 from fouls.cache.lock import exclusive
 from fouls.cache.rows import append_rows
@@ -113,6 +114,21 @@ def test_what_a_stopped_run_leaves_is_told_and_is_no_damage(store: Store) -> Non
     assert verify(store).whole
 
 
+def test_a_planning_while_it_is_verified(filled: Store) -> None:
+    """Blocks that the index did not have when it was read are no damage."""
+    planned: list[int] = []
+
+    def plan_and_fill(_: int) -> None:
+        if not planned:
+            planned.append(12)
+            append_rows(filled.path, index(12, ["new"]))
+            resize_arrays(filled.path, 13)
+            fill(filled, 3, done=[12])
+
+    report = verify(filled, plan_and_fill)
+    assert (report.blocks, report.findings) == (4, ())
+
+
 def test_attributes_that_were_altered(filled: Store) -> None:
     edit(filled.path / "zarr.json", lambda group: group["attributes"]["made_by"].update(weights="elsewhere"))
     assert found(filled) == [("attributes", "zarr.json", "repair", True)]
@@ -204,8 +220,6 @@ def test_a_lost_file_of_the_index(filled: Store) -> None:
 def test_an_index_that_has_lost_its_last_file_and_its_copy(make_store: Callable[..., Store]) -> None:
     store = make_store(num_videos=4)
     path = append_rows(store.path, index(4, ["later"]))
-    from fouls.cache.layout import resize_arrays
-
     resize_arrays(store.path, 5)
     fill(store, 1, done=[4])
     for file in (path, path.with_name(f"{path.name}.copy")):

@@ -40,7 +40,7 @@ def test_two_extractions_of_one_store_at_the_same_time(project: Project) -> None
     """The second is told, or comes when the first is done; no row is wrong."""
     line, pipe = command(project, "--device", "cpu"), subprocess.PIPE
     processes = [subprocess.Popen(line, cwd=project.path, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
-    ended = [(process, *process.communicate(timeout=120)) for process in processes]
+    ended = [(process, *process.communicate(timeout=300)) for process in processes]
     assert sorted(process.returncode for process, *_ in ended) in ([0, 0], [0, 2])
     for process, _, err in ended:
         if process.returncode:

@@ -15,26 +15,15 @@ REMEDIES: dict[Remedy, str] = {
 }
 """Remedy → what to do."""
 
-KINDS = {
-    "attributes": "the group's zarr.json, or its copy in rows/zarr.json, is not what was written",
-    "member": "the zarr.json of a group or array is not what was written",
-    "length": "an array does not have the rows of the index",
-    "index": "a file of the row index is damaged, lost, or has lost its copy",
-    "rows": "the row index contradicts itself",
-    "record": "a ledger record is damaged, or contradicts the index",
-    "chunk": "a block's values are not those that its record tells",
-    "unfinished": "the traces of a run that was stopped",
-    "file": "a file or folder that does not belong to a store",
-}
-"""Kind of finding → what it means."""
+Kind = Literal["attributes", "member", "length", "index", "rows", "record", "chunk", "unfinished", "file"]
+"""What it is about; ``docs/store.md`` says what each means."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that is not as it should be."""
 
-    kind: str
-    """One of :data:`KINDS`."""
+    kind: Kind
     where: str
     """A path below the store, or a pattern of paths."""
     message: str
