@@ -124,3 +124,18 @@ def test_a_head_is_trained_from_it(bucket: Bucket, tmp_path: Path, monkeypatch: 
 
     with pytest.raises(RunError, match=f"--features s3://{bucket.name}"):  # a run may be anybody's
         metrics("evaluate", "runs/there")
+
+
+def test_credentials_of_a_profile(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without keys in the environment it is boto3 that finds them; without any that is said, at once."""
+    bucket.put("a", b"1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    connect.cache_clear()
+    with pytest.raises(ConfigError, match="no credentials for s3://"):
+        bucket.path("a").read_bytes()
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = me\naws_secret_access_key = secret\n")
+    assert bucket.path("a").read_bytes() == b"1"
