@@ -211,6 +211,12 @@ def extract(
         int | None,
         typer.Option(help="Clips a forward pass.", show_default="32 on a GPU, 4 on a CPU", rich_help_panel=HOW),
     ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the forward pass; the first batch then takes long.", rich_help_panel=HOW
+        ),
+    ] = False,
     decoder: Annotated[
         str, typer.Option(help="auto (decord, then pyav), decord, pyav, torchcodec.", rich_help_panel=HOW)
     ] = "auto",
@@ -296,6 +302,7 @@ def extract(
             cluster=_cluster(worker_resource, worker_wait, tls_ca, tls_cert, tls_key),
         ),
         batch_size=batch_size,
+        compile=compile,
         decoder=decoder,
         decode_workers=decode_workers,
         decode_timeout_seconds=decode_timeout,

@@ -43,6 +43,9 @@ def run(options: Sequence[ExtractOptions], *, dry_run: bool = False, json_output
         plain = [_to_dict(each.options, report) for each, report in zip(prepared, reports, strict=True)]
         typer.echo(json.dumps(plain[0] if len(plain) == 1 else {"stores": plain}))
     else:
+        for each in prepared:
+            if each.backbone.compile_seconds is not None:
+                console.say(f"compiling {each.backbone.name} took {_duration(each.backbone.compile_seconds)} of it")
         _print_reports([each.options for each in prepared], reports)
     if any(report.summary.failed or report.summary.todo for report in reports):
         raise typer.Exit(1)

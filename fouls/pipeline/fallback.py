@@ -100,6 +100,7 @@ def make_recipe(options: ExtractOptions, placement: Placement) -> BackboneRecipe
         num_frames=options.num_frames,
         precision=precision or default_precision(placement.device),
         device=placement.device,
+        compile=options.compile,
     )
 
 

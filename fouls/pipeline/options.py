@@ -125,6 +125,8 @@ class ExtractOptions:
     """The store; ``cache/<backbone>`` by default."""
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     batch_size: int | None = None
+    compile: bool = False
+    """Send the forward pass through ``torch.compile``."""
     decoder: str = "auto"
     decode_workers: int | None = None
     decode_timeout_seconds: float = 120.0
@@ -238,6 +240,8 @@ def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:
     sampling = options.sampling.resolve(backbone)
     if sampling.kind == "stream" and "temporal" in pools:
         raise ConfigError("sampling 'stream' has no pool 'temporal': every row is a step in time; use the others")
+    if sampling.kind == "stream" and options.compile:
+        raise ConfigError("sampling 'stream' goes on where the last frames ended, which is not compiled: no --compile")
     return Spec(
         backbone=backbone.name,
         weights=backbone.weights,

@@ -15,6 +15,7 @@ from fouls.cache.spec import Precision, PreprocessingSpec, WeightsSpec
 from fouls.errors import BackboneError
 from fouls.pipeline.backbones.attention import AttentionKind, Tiling
 from fouls.pipeline.backbones.clip_threads import for_each_clip
+from fouls.pipeline.backbones.compiling import CompiledTokens
 from fouls.pipeline.backbones.preprocessing import as_uint8_tensor, normalise, resize_and_crop
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -81,6 +82,7 @@ class Backbone:
         precision: of weights and activations in the forward pass; pools are computed in fp32.
         device: where it runs.
         attention: how attention is computed: ``tiled``, or as the net's ``library`` does it.
+        compiled: whether the forward pass goes through ``torch.compile``.
         notes: what the user has to know about the checkpoint, a sentence each.
     """
 
@@ -92,6 +94,7 @@ class Backbone:
         device: torch.device,
         precision: Precision,
         attention: AttentionKind | None = None,
+        compile: bool = False,
     ) -> None:
         self.name = net.name
         self.num_frames = net.num_frames
@@ -105,7 +108,11 @@ class Backbone:
         self.device = device
         self.notes = net.notes
         self._net = _place(net, device, DTYPES[precision])
+        if compile and attention is None:
+            attention = "library"  # tiles would be unrolled one by one
         self.attention = _choose_attention(self._net, device, DTYPES[precision], attention)
+        self.compiled = compile
+        self._tokens = CompiledTokens(net.tokens) if compile else net.tokens
 
     def preprocess(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
         """Resize, crop the centre, normalise.
@@ -148,14 +155,19 @@ class Backbone:
             wanted = f"(B, 3, {self.num_frames}, {size}, {size})"
             raise BackboneError(f"{self.name} takes {wanted}, not {tuple(x.shape)}: preprocess the frames first")
         x = x.to(self.device, DTYPES[self.precision])
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or self.compiled:
             return self._pooled(x, names)
         pooled = for_each_clip(lambda clip: self._pooled(clip, names), x)
         return {name: torch.cat([features[name] for features in pooled]) for name in names}
 
     def _pooled(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        tokens = self._net.tokens(x).float()
+        tokens = self._tokens(x).float()
         return {name: self._net.pools[name].compute(tokens) for name in names}
+
+    @property
+    def compile_seconds(self) -> float | None:
+        """What the first batch took, which compiles; ``None`` before it, and where nothing is compiled."""
+        return self._tokens.first_seconds if isinstance(self._tokens, CompiledTokens) else None
 
     @property
     def num_parameters(self) -> int:

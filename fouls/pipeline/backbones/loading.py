@@ -24,6 +24,7 @@ def load_backbone(
     pretrained_source: PretrainedSource = "auto",
     num_frames: int | None = None,
     attention: AttentionKind | None = None,
+    compile: bool = False,
 ) -> Backbone:
     """Load a backbone.
 
@@ -36,6 +37,7 @@ def load_backbone(
         pretrained_source: which of the published weights, where there is a choice and ``weights`` is ``None``.
         num_frames: frames a clip, for a backbone that takes any number.
         attention: ``tiled`` or ``library``, which differ in speed and rounding; ``None`` takes the faster one.
+        compile: whether the forward pass goes through ``torch.compile``, which takes its time at the first batch.
 
     Raises:
         BackboneError: no such backbone, or not with so many frames, or no weights of that source, or its attention
@@ -52,7 +54,7 @@ def load_backbone(
     place = check_device(device)
     net = _build(BuildRequest(name=name, entry=entry, source=source, num_frames=num_frames))
     identity = WeightsSpec(sha256=weights_sha256(net.module.state_dict()), random_seed=source.random_seed)
-    return Backbone(net, weights=identity, device=place, precision=precision, attention=attention)
+    return Backbone(net, weights=identity, device=place, precision=precision, attention=attention, compile=compile)
 
 
 def load_blank(name: str, *, num_frames: int | None = None) -> Backbone:

@@ -26,6 +26,7 @@ class BackboneRecipe:
     num_frames: int | None = None
     precision: Precision = "fp32"
     device: str = "cpu"
+    compile: bool = False
 
     def load(self, device: str | None = None) -> Backbone:
         """Load the backbone, on ``device`` instead of the recipe's where one is given."""
@@ -36,6 +37,7 @@ class BackboneRecipe:
             precision=self.precision,
             pretrained_source=self.pretrained_source,
             num_frames=self.num_frames,
+            compile=self.compile,
         )
 
 
