@@ -34,6 +34,7 @@ _OPTION_FLAGS = {
     "keypoints": "--keypoints",
 }
 
+_NOT_UTF8 = "unreadable: its name is not UTF-8, rename the file"
 _NOT_YET = Probe(info=None, size_bytes=None, modified_ns=None, content_hash=None, error="not probed yet")
 
 
@@ -113,7 +114,9 @@ def build_manifest(
     write_manifest(table, path)
     journal_path(path).unlink(missing_ok=True)
     errors = table["probe_error"].to_pylist()
-    failures = tuple((row.path, error) for row, error in zip(listing.rows, errors, strict=True) if error is not None)
+    failures = tuple(
+        (_as_utf8(row.path), error) for row, error in zip(listing.rows, errors, strict=True) if error is not None
+    )
     return BuildReport(
         path=path,
         num_rows=table.num_rows,
@@ -142,7 +145,7 @@ def _video_ids(listing: Listing) -> list[str]:
 
 def _default_id(row: Row, root: Path) -> str:
     """The path below the root without its ending; a segment adds its bounds."""
-    video_id = os.path.splitext(_manifest_path(row.path, root))[0]
+    video_id = os.path.splitext(_manifest_path(_as_utf8(row.path), root))[0]
     if row.start_frame is None and row.stop_frame is None:
         return video_id
     bounds = (str(bound) if bound is not None else "" for bound in (row.start_frame, row.stop_frame))
@@ -155,13 +158,18 @@ def _manifest_path(path: str, root: Path) -> str:
     return path if is_url(path) else path.removeprefix(prefix)
 
 
+def _as_utf8(path: str) -> str:
+    """A path as text can hold it: bytes that are no UTF-8 as ``\\xff``."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def _table(listing: Listing, video_ids: Sequence[str], probes: Sequence[Probe]) -> pa.Table:
     """The manifest's table, in the listing's order."""
     rows = listing.rows
     columns: dict[str, list[object] | pa.Array] = {
         "video_id": list(video_ids),
         "sample_id": [row.sample_id or video_id for row, video_id in zip(rows, video_ids, strict=True)],
-        "path": [_manifest_path(row.path, listing.root) for row in rows],
+        "path": [_manifest_path(_as_utf8(row.path), listing.root) for row in rows],
         "probe_error": [_error(row, probe) for row, probe in zip(rows, probes, strict=True)],
     }
     for name in ("view", "view_kind", "replay_speed", "split", "start_frame", "stop_frame"):
@@ -184,11 +192,13 @@ def _table(listing: Listing, video_ids: Sequence[str], probes: Sequence[Probe]) 
     try:
         return pa.Table.from_pydict(columns, schema=schema)
     except UnicodeEncodeError as error:
-        raise ManifestError(f"file name {error.object!r} is not UTF-8; rename the file") from error
+        raise ManifestError(f"name {error.object!r} is not UTF-8; rename what has it") from error
 
 
 def _error(row: Row, probe: Probe) -> str | None:
     """Why a row can't be used: its file's fault, or a segment that its video does not have."""
+    if _as_utf8(row.path) != row.path:
+        return _NOT_UTF8
     if probe.info is None or probe.error is not None:
         return probe.error
     num_frames = probe.info.num_frames

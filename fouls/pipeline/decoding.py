@@ -20,6 +20,7 @@ from fouls.video.decoders import candidates, open_video
 from fouls.video.downloads import Downloads
 from fouls.video.frame_index import is_url
 from fouls.video.probe import hash_file
+from fouls.video.trust import DistrustError
 from fouls.video.types import Frame, VideoReader
 
 
@@ -167,6 +168,8 @@ def _numbered(reader: VideoReader, frames: npt.NDArray[np.int64]) -> Iterator[tu
 
 
 def _combined(refusals: list[VideoError]) -> VideoError:
+    """What those say that have tried: a decoder that is not asked has nothing to say of the file."""
+    refusals = [error for error in refusals if not isinstance(error, DistrustError)] or refusals
     if len(refusals) == 1:
         return refusals[0]
     furthest = max(refusals, key=lambda error: -1 if error.last_good_frame is None else error.last_good_frame)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fouls.errors import ConfigError, VideoError
 from fouls.video.decord_log import complaints
 from fouls.video.frame_index import index_of, is_url, url_of
-from fouls.video.trust import check_count, check_trust
+from fouls.video.trust import DistrustError, check_count, check_trust
 from fouls.video.types import Frame, check_indices
 
 NO_REPEATS = "0.0000001"
@@ -50,12 +50,12 @@ class DecordReader:
         self.info = index.info
         self._last_good: int | None = None
         if is_url(path) or os.path.getsize(path) > MAX_FILE_BYTES:
-            limit = f"decord may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
-            raise VideoError("unreadable", f"{limit}; --decoder pyav reads it", decoder=self.decoder)
+            limit = f"may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
+            raise DistrustError(self.decoder, limit)
         check_trust(index, self.decoder)
         heard = complaints()
         if heard is None:
-            raise VideoError("unreadable", "decord hides damage on this system; --decoder pyav", decoder=self.decoder)
+            raise DistrustError(self.decoder, "hides damage on this system")
         self._complaints, self._heard_before = heard, heard.count
         try:
             self._reader: Any = decord.VideoReader(url_of(path), num_threads=1, fault_tol=NO_REPEATS)
@@ -64,7 +64,7 @@ class DecordReader:
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
         check_count(index, counted, self.decoder)
         if not np.isin(self._reader.get_key_indices(), index.keys).all():
-            raise VideoError("unreadable", "decord begins at key frames that are none", decoder=self.decoder)
+            raise DistrustError(self.decoder, "begins at key frames that are none")
         self._check_complaints()
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:

@@ -22,8 +22,13 @@ from fouls.video.types import Frame, check_indices
 
 WORTH_A_SEEK = 8
 """Frames; to decode fewer that nobody wants takes less time than to seek."""
-STRICT = {"err_detect": "explode+crccheck", "max_pixels": str(MAX_PIXELS)}
-"""Options of FFmpeg's decoders: damage is an error, not something to paint over."""
+# fmt: off
+CONCEALING = frozenset([
+    "flv1", "h263", "h263p", "h264", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2",
+    "msmpeg4v3", "wmv1", "wmv2",
+])
+# fmt: on
+"""Codecs where FFmpeg paints over damage, unless it is told that damage is an error."""
 
 
 class DamagedPictureError(Exception):
@@ -80,7 +85,10 @@ class PyavReader:
         self._container = open_container(self._path)
         self._stream: VideoStream = self._container.streams[self._index.stream]  # type: ignore[assignment]
         self._stream.thread_type = "NONE"  # the processes are the parallelism
-        self._stream.codec_context.options = dict(STRICT)
+        self._stream.codec_context.options = {
+            "err_detect": "crccheck+explode" if self.info.codec in CONCEALING else "crccheck",
+            "max_pixels": str(MAX_PIXELS),
+        }
         self._begin(self._container.demux(self._stream), 0)
         self._has_sought = False
 
@@ -167,7 +175,7 @@ class PyavReader:
         is_begun = not len(self._index.keys)
         for packet in packets:
             number = self._index.number_at(packet.pts)
-            if packet.is_corrupt and number is None:
+            if packet.is_corrupt and number is None and self._index.timestamps is not None:
                 continue  # the file ends in the middle of it: the index doesn't count it either
             is_begun |= packet.is_keyframe
             try:

@@ -3,8 +3,8 @@
 decord 0.6 and torchcodec 0.17 hand out a neighbour of the frame that was asked for, and say nothing, where frames that
 are stored after a key frame are shown before it (open groups of pictures: HEVC as x265 writes it by default), where
 the format stores no times (AVI), and in MPEG transport streams. decord also believes a header that calls a frame a key
-frame which is none, dies of one that counts too many frames, and has wrong colours where there is a palette or four
-rows share their chroma. They are never asked in such a file.
+frame which is none, dies of one that counts too many frames, and has wrong colours where there is a palette, where
+four rows share their chroma, and at 16 bits. They are never asked in such a file.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from fouls.video.frame_index import FrameIndex
 
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 """Formats in which their first frame is the first frame, and the others follow as their times say."""
-MISCOLOURED = frozenset({"pal8", "yuv410p"})
-"""Pixel formats that decord's FFmpeg turns into RGB in another way: by 2 to 130 grey levels."""
+MISCOLOURED = frozenset({"gbrp16le", "pal8", "yuv410p"})
+"""Pixel formats that decord's FFmpeg turns into RGB in another way: by 1 to 130 grey levels."""
+
+
+class DistrustError(VideoError):
+    """A decoder is not asked, or not believed. That says nothing against the file."""
+
+    def __init__(self, decoder: str, reason: str) -> None:
+        super().__init__("unreadable", f"{decoder} {reason}; --decoder pyav reads it", decoder=decoder)
 
 
 def check_trust(index: FrameIndex, decoder: str) -> None:
@@ -26,23 +33,23 @@ def check_trust(index: FrameIndex, decoder: str) -> None:
         decoder: its name.
 
     Raises:
-        VideoError: ``unreadable``, by this decoder.
+        DistrustError: it will not.
     """
     reason = _reason(index)
     if reason is None and decoder == "decord" and index.pix_fmt in MISCOLOURED:
         reason = f"has wrong colours in {index.pix_fmt}"
     if reason is not None:
-        raise _refusal(decoder, reason)
+        raise DistrustError(decoder, reason)
 
 
 def check_count(index: FrameIndex, num_frames: int, decoder: str) -> None:
     """Check that a decoder counts the frames as the index does.
 
     Raises:
-        VideoError: ``unreadable``, by this decoder.
+        DistrustError: it does not.
     """
     if num_frames != index.info.num_frames:
-        raise _refusal(decoder, f"counts {num_frames} frames where there are {index.info.num_frames}")
+        raise DistrustError(decoder, f"counts {num_frames} frames where there are {index.info.num_frames}")
 
 
 def _reason(index: FrameIndex) -> str | None:
@@ -55,7 +62,3 @@ def _reason(index: FrameIndex) -> str | None:
     if index.has_open_groups:
         return "mixes up frames in a file with open groups of pictures"
     return None
-
-
-def _refusal(decoder: str, reason: str) -> VideoError:
-    return VideoError("unreadable", f"{decoder} {reason}; --decoder pyav reads it", decoder=decoder)
