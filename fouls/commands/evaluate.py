@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fouls.commands import console
-from fouls.commands.scores import print_challenges, print_more_scores, print_scores, warn_of_missing
+from fouls.commands.scores import print_challenges, print_more_scores, print_scores, warn_of_mapped, warn_of_missing
 from fouls.errors import RunError
 from fouls.objects.location import Location, location
 
@@ -54,6 +54,7 @@ def evaluate(
     table = read_manifest(manifest or _as_trained(run, loaded.config.manifest.path, "--manifest"))
     result = run_evaluation(loaded, stores, table, split=split, average_passes=average_passes)
     warn_of_missing(result.coverage)
+    warn_of_mapped(result.mapped_bytes)
     if as_json:
         plain = {"run": str(run), "split": split, "samples": result.num_samples, "tasks": result.scores}
         if result.keypoint_mae is not None:

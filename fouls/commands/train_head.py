@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fouls.commands import console
-from fouls.commands.scores import print_scores, warn_of_missing
+from fouls.commands.scores import print_scores, warn_of_mapped, warn_of_missing
 from fouls.errors import ConfigError
 from fouls.objects.location import Location, location
 
@@ -244,6 +244,7 @@ def _train(prepared: Prepared, *, out: Path, name: str | None, overwrite: bool) 
 
 def _report_data(prepared: Prepared, options: RunOptions, *, quiet: bool) -> None:
     warn_of_missing(prepared.coverage)
+    warn_of_mapped(prepared.mapped_bytes)
     config = prepared.config
     if not len(prepared.valid):
         console.warn(
