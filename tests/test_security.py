@@ -37,10 +37,10 @@ from fouls.pipeline.options import ExtractOptions
 from fouls.video.decoders import open_video
 from fouls.video.frame_index import url_of
 from fouls.video.probe import probe_files
-from tests.cache.conftest import fill, index, make_spec, make_store, store, tree
+from tests.cache.conftest import fill, index, make_spec, make_store, store, templates, tree
 from tests.cache.test_verify import edit, flip
 
-__all__ = ["make_store", "store"]
+__all__ = ["make_store", "store", "templates"]
 
 PACKAGE = Path(fouls.__file__).parent
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}

@@ -59,6 +59,8 @@ class FrameIndex:
     """Whether frames stored after a key frame are shown before it."""
     pix_fmt: str
     """FFmpeg's name of the first frame's pixel format."""
+    bits: int
+    """Of a sample in that format."""
     declared_frames: int
     """As the header counts them; 0 where it doesn't."""
 
@@ -245,5 +247,6 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
         key_decode_times=np.array([packets[packet].decoded for packet in by_number], dtype=np.int64),
         has_open_groups=bool((numbers[key_packets] != key_packets).any()),
         pix_fmt=first.format.name,
+        bits=max(component.bits for component in first.format.components),
         declared_frames=stream.frames,
     )

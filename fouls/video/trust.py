@@ -3,8 +3,8 @@
 decord 0.6 and torchcodec 0.17 hand out a neighbour of the frame that was asked for, and say nothing, where frames that
 are stored after a key frame are shown before it (open groups of pictures: HEVC as x265 writes it by default), where
 the format stores no times (AVI), and in MPEG transport streams. decord also believes a header that calls a frame a key
-frame which is none, dies of one that counts too many frames, and has wrong colours where there is a palette, where
-four rows share their chroma, and at 16 bits. They are never asked in such a file.
+frame which is none, dies of one that counts too many frames, and has other colours where there is a palette, where
+four rows share their chroma, and in samples of more than 8 bits. They are never asked in such a file.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from fouls.video.frame_index import FrameIndex
 
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 """Formats in which their first frame is the first frame, and the others follow as their times say."""
-MISCOLOURED = frozenset({"gbrp16le", "pal8", "yuv410p"})
-"""Pixel formats that decord's FFmpeg turns into RGB in another way: by 1 to 130 grey levels."""
+MISCOLOURED = frozenset({"pal8", "yuv410p"})
+"""Pixel formats that decord's FFmpeg turns into RGB in another way: by 2 to 130 grey levels."""
 
 
 class DistrustError(VideoError):
@@ -36,8 +36,8 @@ def check_trust(index: FrameIndex, decoder: str) -> None:
         DistrustError: it will not.
     """
     reason = _reason(index)
-    if reason is None and decoder == "decord" and index.pix_fmt in MISCOLOURED:
-        reason = f"has wrong colours in {index.pix_fmt}"
+    if reason is None and decoder == "decord" and (index.bits > 8 or index.pix_fmt in MISCOLOURED):
+        reason = f"has other colours in {index.pix_fmt}"
     if reason is not None:
         raise DistrustError(decoder, reason)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +68,39 @@ def fill(store: Store, block: int, done: list[int], failed: list[int] | None = N
     return BlockWriter(store).commit(features, record)
 
 
+Templates = dict[Any, Path]
+"""What a store is made from → one that was made so, to be copied: making one waits for the disk a dozen times."""
+
+
+@pytest.fixture(scope="session")
+def templates() -> Iterator[Templates]:
+    made: Templates = {}
+    yield made
+    for path in made.values():
+        shutil.rmtree(path)
+
+
+def copy_of(templates: Templates, key: Any, make: Callable[[Path], object], target: Path) -> Store:
+    """A store like the one that ``make`` makes."""
+    if key not in templates:
+        templates[key] = Path(tempfile.mkdtemp())
+        make(templates[key] / "store")
+    shutil.copytree(templates[key] / "store", target)
+    return open_store(target)
+
+
 @pytest.fixture
-def make_store(tmp_path: Path) -> Callable[..., Store]:
+def make_store(tmp_path: Path, templates: Templates) -> Callable[..., Store]:
     def make(num_videos: int = 10, block_rows: int = 4, spec: Spec | None = None) -> Store:
-        path = tmp_path / "cache" / "videomae"
-        create_group(path, spec=spec or make_spec(), shapes=SHAPES, block_rows=block_rows, made_by={"weights": None})
-        append_rows(path, index(0, [f"v{number}" for number in range(num_videos)]))
-        resize_arrays(path, num_videos)
-        return open_store(path)
+        wanted = spec or make_spec()
+
+        def make_anew(path: Path) -> None:
+            create_group(path, spec=wanted, shapes=SHAPES, block_rows=block_rows, made_by={"weights": None})
+            append_rows(path, index(0, [f"v{number}" for number in range(num_videos)]))
+            resize_arrays(path, num_videos)
+
+        key = (num_videos, block_rows, wanted.fingerprint)
+        return copy_of(templates, key, make_anew, tmp_path / "cache" / "videomae")
 
     return make
 
@@ -81,6 +108,20 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
 @pytest.fixture
 def store(make_store: Callable[..., Store]) -> Store:
     return make_store()
+
+
+@pytest.fixture
+def filled(tmp_path: Path, templates: Templates, make_store: Callable[..., Store]) -> Store:
+    """Blocks 0 and 2 done, block 1 with a failure: rows 0 … 3, 4, 5, 7 and 8, 9."""
+
+    def make_anew(path: Path) -> None:
+        shutil.copytree(make_store().path, path)
+        made = open_store(path)
+        fill(made, 0, done=[0, 1, 2, 3])
+        fill(made, 1, done=[4, 5, 7], failed=[6])
+        fill(made, 2, done=[8, 9])
+
+    return copy_of(templates, "filled", make_anew, tmp_path / "filled")
 
 
 def tree(path: Path) -> dict[str, bytes]:

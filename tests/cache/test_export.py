@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import tarfile
 from collections.abc import Callable
@@ -21,13 +22,14 @@ from fouls.cache.blocks import BlockWriter, empty_features
 from fouls.cache.export.about import About, Steps
 from fouls.cache.export.formats import FORMATS, ExportReport, export
 from fouls.cache.export.videos import Segment, VideoFacts
+from fouls.cache.layout import resize_arrays
 from fouls.cache.ledger import BlockRecord, to_ranges
 from fouls.cache.rows import ROW_SCHEMA, append_rows
 from fouls.cache.spec import SamplingSpec
-from fouls.cache.store import Store
+from fouls.cache.store import Store, open_store
 from fouls.errors import ConfigError, DamagedStoreError, ExportError
 
-from .conftest import index, make_spec, tree
+from .conftest import Templates, copy_of, index, make_spec, tree
 from .test_verify import flip
 
 DENSE = make_spec(sampling=SamplingSpec(kind="dense", num_frames=16, frame_stride=1, hop=16))
@@ -81,16 +83,17 @@ def put(store: Store, rows: list[int]) -> None:
 
 
 @pytest.fixture
-def dense(make_store: Make) -> Store:
+def dense(tmp_path: Path, templates: Templates, make_store: Make) -> Store:
     """Six clips of three videos, all done; two rows of another video that is retired."""
-    store = make_store(num_videos=0, spec=DENSE)
-    from fouls.cache.layout import resize_arrays
 
-    append_rows(store.path, index(0, ["b", "c"], content_hash="old"))
-    append_rows(store.path, clips(4))
-    resize_arrays(store.path, 10)
-    put(store, [0, 1, 4, 5, 6, 7, 8, 9])
-    return store
+    def make_anew(path: Path) -> None:
+        shutil.copytree(make_store(num_videos=0, spec=DENSE).path, path)
+        append_rows(path, index(0, ["b", "c"], content_hash="old"))
+        append_rows(path, clips(4))
+        resize_arrays(path, 10)
+        put(open_store(path), [0, 1, 4, 5, 6, 7, 8, 9])
+
+    return copy_of(templates, "dense", make_anew, tmp_path / "dense")
 
 
 EXPECTED = {"a-x": [4, 5, 6], "b": [7, 8], "c": [9]}
@@ -267,8 +270,6 @@ def test_how_features_follow_time(
 
 def test_a_segment_of_a_file_begins_at_its_own_zero(make_store: Make, tmp_path: Path) -> None:
     store = make_store(num_videos=0, spec=DENSE)
-    from fouls.cache.layout import resize_arrays
-
     rows = clips().slice(3, 2)
     moved = {"row": [0, 1], "start_frame": [100, 116], "stop_frame": [116, 132], "segment_start": [100, 100]}
     moved |= {"start_seconds": [4.0, 4.64], "stop_seconds": [4.64, 5.28]}  # type: ignore[dict-item]
@@ -288,8 +289,6 @@ def test_a_segment_of_a_file_begins_at_its_own_zero(make_store: Make, tmp_path: 
 @pytest.mark.parametrize("to", list(FORMATS))
 def test_rows_that_are_missing_are_said(make_store: Make, tmp_path: Path, to: str) -> None:
     store = make_store(num_videos=0, spec=DENSE)
-    from fouls.cache.layout import resize_arrays
-
     append_rows(store.path, clips())
     resize_arrays(store.path, 6)
     put(store, [0, 2, 3, 4])
@@ -311,8 +310,6 @@ def test_rows_that_are_missing_are_said(make_store: Make, tmp_path: Path, to: st
 def test_ids_of_strangers_stay_in_the_folder(make_store: Make, tmp_path: Path, to: str) -> None:
     ids = ["../../escaped", "/etc/passwd", "a\0b", "x" * 3000, "..", "[red]x", "\x1b[2J"]
     store = make_store(num_videos=0, spec=DENSE)
-    from fouls.cache.layout import resize_arrays
-
     append_rows(store.path, index(0, ids))
     resize_arrays(store.path, len(ids))
     put(store, list(range(len(ids))))
@@ -374,8 +371,6 @@ def test_what_can_not_be_asked_for(dense: Store, tmp_path: Path) -> None:
 
 def test_augmented_passes_are_left_out(make_store: Make, tmp_path: Path) -> None:
     store = make_store(num_videos=2)
-    from fouls.cache.layout import resize_arrays
-
     rows = index(4, ["v0", "v1"])
     passes = pa.array([1, 1], pa.int16())
     append_rows(store.path, rows.set_column(ROW_SCHEMA.get_field_index("augment"), ROW_SCHEMA.field("augment"), passes))

@@ -20,15 +20,6 @@ from .conftest import fill, index, tree
 from .test_verify import edit, flip, index_file
 
 
-@pytest.fixture
-def filled(store: Store) -> Store:
-    """Blocks 0 and 2 done, block 1 with a failure: rows 0 … 3, 4, 5, 7 and 8, 9."""
-    fill(store, 0, done=[0, 1, 2, 3])
-    fill(store, 1, done=[4, 5, 7], failed=[6])
-    fill(store, 2, done=[8, 9])
-    return store
-
-
 def statuses(store: Store) -> list[str]:
     found: list[str] = open_store(store.path).rows()["status"].to_pylist()
     return found

@@ -22,15 +22,6 @@ from fouls.errors import StoreError
 from .conftest import fill, index
 
 
-@pytest.fixture
-def filled(store: Store) -> Store:
-    """Blocks 0 and 2 done, block 1 with a failure: rows 0 … 3, 4, 5, 7 and 8, 9."""
-    fill(store, 0, done=[0, 1, 2, 3])
-    fill(store, 1, done=[4, 5, 7], failed=[6])
-    fill(store, 2, done=[8, 9])
-    return store
-
-
 def index_file(store: Store, number: int = 0) -> Path:
     return sorted((store.path / "rows").glob("*.parquet"))[number]
 

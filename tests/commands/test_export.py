@@ -14,9 +14,9 @@ from fouls.commands.export import _facts, export
 from fouls.errors import ConfigError
 from fouls.manifests.schema import manifest_schema
 from fouls.manifests.table import write_manifest
-from tests.cache.conftest import fill, make_store, store
+from tests.cache.conftest import fill, make_store, store, templates
 
-__all__ = ["make_store", "store"]
+__all__ = ["make_store", "store", "templates"]
 
 app = typer.Typer()
 app.command()(export)

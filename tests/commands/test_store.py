@@ -13,9 +13,9 @@ from fouls.cache.ledger import BlockRecord, RowFailure, commit
 from fouls.cache.store import Store
 from fouls.commands.store import failures, status
 from fouls.errors import ConfigError
-from tests.cache.conftest import fill, make_store, store
+from tests.cache.conftest import fill, make_store, store, templates
 
-__all__ = ["make_store", "store"]
+__all__ = ["make_store", "store", "templates"]
 
 app = typer.Typer()
 app.command()(failures)

@@ -11,11 +11,11 @@ from typer.testing import CliRunner, Result
 from fouls.cache.store import Store
 from fouls.commands.verify import verify
 from fouls.errors import StoreError, WeightsUnavailableError
-from tests.cache.conftest import fill, make_store, store
+from tests.cache.conftest import fill, make_store, store, templates
 from tests.cache.test_verify import flip, index_file
 from tests.pipeline.conftest import NUM_VIDEOS, Project, many_videos, project, tiny_weights
 
-__all__ = ["make_store", "many_videos", "project", "store", "tiny_weights"]
+__all__ = ["make_store", "many_videos", "project", "store", "templates", "tiny_weights"]
 
 app = typer.Typer()
 app.command()(verify)

@@ -111,8 +111,9 @@ def test_colours_stay_where_they_are_when_each_row_has_its_own(pix_fmt: str, tmp
 @pytest.mark.parametrize(
     ("ending", "codec", "pix_fmt", "reason"),
     [
-        (".mov", "qtrle", "gray", "decord has wrong colours in pal8"),
-        (".mkv", "ffv1", "yuv410p", "decord has wrong colours in yuv410p"),
+        (".mov", "qtrle", "gray", "decord has other colours in pal8"),
+        (".mkv", "ffv1", "yuv410p", "decord has other colours in yuv410p"),
+        (".mp4", "libx264", "yuv420p10le", "decord has other colours in yuv420p10le"),
         (".avi", "mpeg4", "yuv420p", "decord loses frames in avi"),
     ],
 )
