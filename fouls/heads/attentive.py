@@ -24,7 +24,6 @@ from fouls.heads.dropout import Dropout
 from fouls.heads.head import Head, HeadConfig, check_one_label_a_sample, check_range
 from fouls.heads.inputs import Inputs, width_after
 from fouls.heads.outputs import TaskOutputs
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 _INIT_STD = 0.02
@@ -105,12 +104,6 @@ class Attentive(Head):
                 assert isinstance(block, SelfAttentionBlock)
                 for layer in (block.leave, block.mlp.leave):
                     layer.weight.div_(math.sqrt(2 * number))
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     def classify(self, batch: Batch) -> HeadOutput:
         mask = batch.mask.flatten(1)  # (B, N): the steps of all tracks

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
 from fouls.errors import ConfigError
@@ -25,7 +24,6 @@ from fouls.heads.head import Head, HeadConfig, check_grid, check_one_label_a_sam
 from fouls.heads.inputs import Inputs, width_after
 from fouls.heads.outputs import TaskOutputs, output_layer
 from fouls.heads.pooling import average_probabilities, masked_mean
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 
@@ -122,12 +120,6 @@ class GridHead(Head):
             else {}
         )
         self.task_names = tuple(task.name for task in tasks)
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:

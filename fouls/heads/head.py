@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, HeadOutput, InputForm
+from fouls.heads.inputs import Inputs
 from fouls.heads.pooling import TimePooling, ViewPooling
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
@@ -126,6 +127,19 @@ def check_one_label_a_sample(head: str, tasks: Sequence[Task]) -> None:
             )
 
 
+def check_steps(head: str, form: InputForm) -> None:
+    """Refuse features without a time that a head could convolve over.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if form.num_steps < 2:
+        raise ConfigError(
+            f"head {head!r} convolves over time, but these features have one time step a track: take a pool with "
+            "several (`fouls extract --pool temporal`, or --sampling dense), or --head mlp"
+        )
+
+
 def check_grid(head: str, form: InputForm) -> None:
     """Refuse tokens whose places are not known.
 
@@ -144,17 +158,20 @@ class Head(nn.Module, ABC):
 
     What :meth:`reduce` does has no parameters: training does it once for all samples and then only calls
     :meth:`classify`. ``forward`` is both.
+
+    Attributes:
+        inputs: the layer that :meth:`classify` begins with.
     """
+
+    inputs: Inputs
 
     def fit_inputs(self, train: Samples) -> None:
         """Set what is read off the train split before training; ``train`` is reduced."""
+        self.inputs.fit(train.track_batches())
 
     def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        """Reduced samples after what :meth:`classify` would do to every batch first, where that can be done once.
-
-        Here: as they are. See :meth:`fouls.heads.inputs.Inputs.standardised`.
-        """
-        return samples
+        """Reduced samples after what :meth:`classify` would do to every batch first, where that can be done once."""
+        return self.inputs.standardised(samples, dtype)
 
     def reduce(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """From x (…, T, D) and mask (…, T) to fewer steps: (…, T', D') and (…, T'). Here: as they are."""

@@ -16,15 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fouls.errors import ConfigError
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
 from fouls.heads.dropout import Dropout
-from fouls.heads.head import Head, PoolingHeadConfig, check_range
+from fouls.heads.head import Head, PoolingHeadConfig, check_range, check_steps
 from fouls.heads.inputs import Inputs
 from fouls.heads.keypoints import KeypointOutput, check_keypoints
 from fouls.heads.outputs import TaskOutputs
 from fouls.heads.pooling import ViewPool, pool_time, pooled_width
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 
@@ -60,11 +58,7 @@ class MsTcnConfig(PoolingHeadConfig):
         """
         if self.keypoints:
             check_keypoints(form)
-        if form.num_steps < 2:
-            raise ConfigError(
-                "head 'ms_tcn' convolves over time, but these features have one time step a track: take a pool with "
-                "several (`fouls extract --pool temporal`, or --sampling dense), or --head mlp"
-            )
+        check_steps("ms_tcn", form)
         return dataclasses.replace(self, time_pooling=self.time_pooling or "mean")
 
     def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
@@ -98,12 +92,6 @@ class MsTcn(Head):
             self.dropout = Dropout(config.dropout)
             self.outputs = TaskOutputs(config, pooled, [task for task in tasks if not task.per_frame])
         self.keypoints = KeypointOutput(config.num_maps, form.num_keypoints) if config.keypoints else None
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     def classify(self, batch: Batch) -> HeadOutput:
         steps = batch.steps  # (N, T)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from fouls.heads.batch import Batch, Extras, HeadOutput, InputForm
@@ -14,7 +13,6 @@ from fouls.heads.inputs import Inputs
 from fouls.heads.keypoints import KeypointOutput
 from fouls.heads.outputs import output_layer
 from fouls.heads.pooling import TimePooling, ViewPool, pool_time, pooled_width
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 
@@ -67,12 +65,6 @@ class MultiTaskHead(Head):
         )
         self.keypoints = KeypointOutput(width, form.num_keypoints) if keypoints else None
         self.task_names = tuple(task.name for task in tasks)
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:

@@ -31,7 +31,6 @@ from fouls.heads.head import (
 from fouls.heads.inputs import Inputs
 from fouls.heads.outputs import TaskOutputs
 from fouls.heads.pooling import AttentionPool, ViewPooling, masked_max, masked_mean
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 SpatialPooling = Literal["average", "max", "attention"]
@@ -141,12 +140,6 @@ class Mvfouls(Head):
         self.scales = nn.ParameterDict(
             {module_key(task.name): torch.ones(()) for task in tasks} if config.output == "linear" else {}
         )
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:

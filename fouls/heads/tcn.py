@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from fouls.errors import ConfigError
 from fouls.heads.batch import InputForm
 from fouls.heads.dropout import Dropout
-from fouls.heads.head import Head, PoolingHeadConfig, check_range
+from fouls.heads.head import Head, PoolingHeadConfig, check_range, check_steps
 from fouls.heads.keypoints import check_keypoints
 from fouls.heads.multi_task import MultiTaskHead
 from fouls.heads.products import Linear
@@ -66,11 +66,7 @@ class TcnConfig(PoolingHeadConfig):
         """
         if self.keypoints:
             check_keypoints(form)
-        if form.num_steps < 2:
-            raise ConfigError(
-                "head 'tcn' convolves over time, but these features have one time step a track: take a pool with "
-                "several (`fouls extract --pool temporal`, or --sampling dense), or --head mlp"
-            )
+        check_steps("tcn", form)
         return dataclasses.replace(self, time_pooling=self.time_pooling or "mean")
 
     def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:

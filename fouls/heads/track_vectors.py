@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from fouls.heads.batch import Batch, InputForm
 from fouls.heads.head import Head, PoolingHeadConfig
 from fouls.heads.inputs import Inputs
 from fouls.heads.pooling import pool_time, pooled_width
-from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
 
 
@@ -40,12 +38,6 @@ class TrackVectorHead(Head):
         self.inputs = Inputs(form, standardise=config.standardise, project=config.project)
         self.width = self.inputs.width if self.time_first else pooled_width(self.inputs.width, self.time_pooling)
         """H of :meth:`vectors`."""
-
-    def fit_inputs(self, train: Samples) -> None:
-        self.inputs.fit(train.track_batches())
-
-    def standardised(self, samples: Samples, dtype: torch.dtype) -> Samples:
-        return self.inputs.standardised(samples, dtype)
 
     @property
     def reduces(self) -> bool:
