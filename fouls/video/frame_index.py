@@ -55,6 +55,8 @@ class FrameIndex:
     """Numbers of the frames where decoding may begin, ascending; frames shown before such a frame may come after it."""
     key_decode_times: npt.NDArray[np.int64]
     """Of each of ``keys``, in the stream's time base."""
+    key_packets: tuple[tuple[int | None, int], ...]
+    """Of each of ``keys``, the byte of the file where its packet begins, where the format says so, and its bytes."""
     has_open_groups: bool
     """Whether frames stored after a key frame are shown before it."""
     pix_fmt: str
@@ -70,6 +72,15 @@ class FrameIndex:
             return None
         number = int(np.searchsorted(self.timestamps, timestamp))
         return number if number < len(self.timestamps) and self.timestamps[number] == timestamp else None
+
+    def key_of(self, packet: Packet[VideoStream]) -> int | None:
+        """The frame of ``keys`` that a packet becomes; ``None`` where it is not the packet that stood for that frame
+        when the file was read from its beginning: a file's own index may lead astray."""
+        number = self.number_at(packet.pts)
+        position = None if number is None else self.key_before(number)
+        if position is None or self.keys[position] != number:
+            return None
+        return number if self.key_packets[position] == (packet.pos, packet.size) else None
 
     def key_before(self, number: int) -> int | None:
         """Position in ``keys`` of the last key frame that is not after frame ``number``, where there is one."""
@@ -173,6 +184,8 @@ def _check_size(width: int, height: int) -> None:
 class _Packet:
     shown: int
     decoded: int
+    place: tuple[int | None, int]
+    """See :attr:`FrameIndex.key_packets`."""
     is_key: bool
     is_whole: bool
     is_shown: bool
@@ -192,6 +205,7 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[list[
                 _Packet(
                     shown=NOT_A_NUMBER if packet.pts is None else packet.pts,
                     decoded=NOT_A_NUMBER if packet.dts is None else packet.dts,
+                    place=(packet.pos, packet.size),
                     is_key=packet.is_keyframe,
                     is_whole=not packet.is_corrupt,
                     is_shown=not packet.is_discard,
@@ -245,6 +259,7 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
         timestamps=timestamps if is_known else None,
         keys=numbers[by_number],
         key_decode_times=np.array([packets[packet].decoded for packet in by_number], dtype=np.int64),
+        key_packets=tuple(packets[packet].place for packet in by_number),
         has_open_groups=bool((numbers[key_packets] != key_packets).any()),
         pix_fmt=first.format.name,
         bits=max(component.bits for component in first.format.components),

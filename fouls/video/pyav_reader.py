@@ -119,8 +119,8 @@ class PyavReader:
                 landing = next(packets)
             except (av.FFmpegError, StopIteration):
                 continue
-            landed = self._index.number_at(landing.pts)
-            if landed is not None and landing.is_keyframe and landed <= number:
+            landed = self._index.key_of(landing)
+            if landed is not None and landed <= number:
                 self._begin(chain([landing], packets), landed)
                 self._has_sought = True
                 return True

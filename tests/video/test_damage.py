@@ -208,3 +208,14 @@ def test_a_recording_that_begins_in_the_middle_of_a_group_begins_with_its_first_
         assert 10 < first < 60
         assert reader.info.num_frames == 90 - first
         assert numbers(reader, list(range(90 - first))) == list(range(first, 90))
+
+
+def test_a_file_whose_own_index_leads_astray_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """An entry is lost, so that what the index calls frame 35 is frame 36, and so on."""
+    path = frame_numbered_video(tmp_path / "damaged.avi", 120, codec="mpeg4")
+    data = path.read_bytes()
+    entry = data.index(b"idx1") + 8 + 16 * 30
+    path.write_bytes(data[:entry] + b"xxxx" + data[entry + 4 :])
+    with open_video(str(path), "pyav") as reader:
+        assert reader.info.num_frames == 120
+        assert numbers(reader, [0, 50, 90, 119]) == [0, 50, 90, 119]
