@@ -80,19 +80,27 @@ def difference(one: Picture, other: Picture) -> float:
 def reference_frames(path: str, wanted: set[int]) -> Iterator[tuple[int, Picture]]:
     """The wanted frames that one pass over the file gives, whatever else in it is broken, with their numbers.
 
-    A frame's number is its place in the output where as many come out as the file has; else it is found by the time at
-    which the frame is shown. To RGB they go as fouls does it: what is judged are the frames.
+    Where as many frames come out as the file has, a frame's number is its place in the order of their times, or of the
+    output where the file has no times; else it is found by the time at which the frame is shown. To RGB they go as
+    fouls does it: what is judged are the frames.
     """
     index = index_of(path)
-    complete = sum(1 for _ in _decoded(path, index)) == index.info.num_frames
-    if not complete and index.timestamps is None:
-        return
+    numbers = _numbers([frame.pts for frame in _decoded(path, index)], index)
     to_rgb = ToRgb()
-    for place, frame in enumerate(_decoded(path, index)):
-        number = place if complete else index.number_at(frame.pts)
+    for number, frame in zip(numbers, _decoded(path, index), strict=True):
         picture = to_rgb(frame)
         if number in wanted:
             yield number, picture
+
+
+def _numbers(times: list[int | None], index: FrameIndex) -> list[int | None]:
+    if len(times) != index.info.num_frames:
+        return [index.number_at(time) for time in times]
+    known = [time for time in times if time is not None]
+    if index.timestamps is None or len(set(known)) < len(times):
+        return list(range(len(times)))
+    rank = {time: number for number, time in enumerate(sorted(known))}
+    return [rank[time] for time in known]
 
 
 def _decoded(path: str, index: FrameIndex) -> Iterator[av.VideoFrame]:

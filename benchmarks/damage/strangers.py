@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import av
 
+from .boxes import patched
 from .cases import DONE, NO_PICTURES, UNREADABLE, Case
 from .encoding import encode, pictures
 
@@ -120,16 +120,21 @@ def bombs(folder: Path) -> dict[str, bytes]:
     header = avi_bytes.index(b"strf") + 12  # width and height of the BITMAPINFOHEADER
     png, gif, bmp, jpg = (image(name) for name in ("png", "gif", "bmp", "jpg"))
     start = jpg.index(b"\xff\xc0") + 5  # of frame: height and width
-    side = 60_000
-    return {
-        "avi of 60000x60000": avi_bytes[:header] + struct.pack("<ii", side, side) + avi_bytes[header + 8 :],
-        "avi of 100000x100000": avi_bytes[:header] + struct.pack("<ii", 100_000, 100_000) + avi_bytes[header + 8 :],
-        "png of 60000x60000": png[:16] + struct.pack(">II", side, side) + png[24:],
-        "gif of 60000x60000": gif[:6] + struct.pack("<HH", side, side) + gif[10:],
-        "bmp of 60000x60000": bmp[:18] + struct.pack("<ii", side, side) + bmp[26:],
-        "jpg of 60000x60000": jpg[:start] + struct.pack(">HH", side, side) + jpg[start + 4 :],
-        "y4m of 60000x60000": b"YUV4MPEG2 W60000 H60000 F25:1 Ip C420jpeg\nFRAME\n" + bytes(100_000),
-    }
+    found = {}
+    for side in (12_000, 60_000):
+        found |= {
+            f"png of {side}": _patched(png, 16, ">II", side),
+            f"gif of {side}": _patched(gif, 6, "<HH", side),
+            f"bmp of {side}": _patched(bmp, 18, "<ii", side),
+            f"jpg of {side}": _patched(jpg, start, ">HH", side),
+            f"avi of {side}": _patched(avi_bytes, header, "<ii", side),
+            f"y4m of {side}": f"YUV4MPEG2 W{side} H{side} F25:1 Ip C420jpeg\nFRAME\n".encode() + bytes(100_000),
+        }
+    return found | {"avi of 100000": _patched(avi_bytes, header, "<ii", 100_000)}
+
+
+def _patched(data: bytes, place: int, layout: str, side: int) -> bytes:
+    return patched(data, place, layout, side, side)
 
 
 def _link(target: str) -> Callable[[Path], None]:
