@@ -11,7 +11,9 @@ import typer
 from fouls import __version__
 from fouls.commands import console, manifest
 from fouls.commands.backbones import backbones
+from fouls.commands.bench import bench
 from fouls.commands.classify import classify
+from fouls.commands.ensemble import ensemble
 from fouls.commands.evaluate import evaluate
 from fouls.commands.evaluate_mvfoul import evaluate_mvfoul
 from fouls.commands.export import export
@@ -50,8 +52,8 @@ def _options(
 
 app.add_typer(manifest.app, name="manifest")
 for command in (
-    *(backbones, extract, status, failures, verify, export, migrate),
-    *(train_head, evaluate, evaluate_mvfoul, predict, classify),
+    *(backbones, extract, status, failures, verify, export, migrate, bench),
+    *(train_head, ensemble, evaluate, evaluate_mvfoul, predict, classify),
 ):
     app.command()(command)
 

@@ -113,7 +113,7 @@ def extract_all(
         for each in prepared:
             locks.enter_context(exclusive(each.options.store))
             remove_partial_files(each.options.store)
-        new_rows = [_write_plan(each) for each in prepared]
+        new_rows = [write_plan(each) for each in prepared]
         stores = [open_store(each.options.store) for each in prepared]
         works = [_find(each, store, retry=each.options.retry) for each, store in zip(prepared, stores, strict=True)]
         on_start(sum(work.num_rows for work in works))
@@ -138,14 +138,14 @@ def _do(
         for _ in range(MAX_PASSES):
             if run is None or not any(map(len, works)):
                 break
-            for done in run(_groups(prepared, works)):
+            for done in run(make_groups(prepared, works)):
                 on_block(done)
             works = [_find(each, store, retry=None) for each, store in zip(prepared, stores, strict=True)]
     return works
 
 
-def _groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
-    """What is done together; jobs are made on the way."""
+def make_groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
+    """The blocks that are done together; their jobs are made on the way."""
     videos = [[work.videos(number) for number in range(len(work))] for work in works]
     streams = prepared[0].spec.sampling.kind == "stream"
     for group in chain_blocks(videos[0]) if streams else group_blocks(videos):
@@ -154,7 +154,12 @@ def _groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[Blo
         )
 
 
-def _write_plan(prepared: Prepared) -> int:
+def write_plan(prepared: Prepared) -> int:
+    """Plan what is new and make room for it in the store, which is made where there is none.
+
+    Returns:
+        New rows.
+    """
     new, block_rows = plan(prepared)
     path = prepared.options.store
     create_group(

@@ -1,0 +1,131 @@
+"""How far features are from the plain ones: in another precision or batch, compiled, from another decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from fouls.errors import BackboneError, ConfigError, VideoError
+from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.backbones.loading import load_backbone
+from fouls.pipeline.backbones.parity import Deviation, Load, Setting, deviation, deviations
+from fouls.pipeline.executors.recipe import BackboneRecipe
+from fouls.pipeline.sampling import views
+from fouls.video.decoders import DECODERS, open_video
+
+NUM_CLIPS = 4
+"""Clips that are compared; of one video, so that their frames are of one size."""
+MAX_STRIDE = 4
+
+Frames = npt.NDArray[np.uint8]
+"""(B, T, H, W, 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """One way to get the features of some clips, compared with another."""
+
+    what: str
+    """In what they differ: ``precision``, ``batch size``, ``compile``, ``decoder``; ``extract``: in all that an
+    extraction does another way."""
+    here: str
+    there: str
+    deviations: dict[str, Deviation]
+    """By pool."""
+
+
+def compare(recipe: BackboneRecipe, path: str, *, batch_size: int, pools: Sequence[str] | None) -> Iterator[Parity]:
+    """Change one thing after the other, from fp32, a clip at a time, as the library that the net is from computes it.
+
+    Args:
+        recipe: the backbone, in the precision of the extraction; and compiled, if that is to be compared.
+        path: a video.
+        batch_size: of the extraction.
+        pools: of the features; ``None``: the default pool.
+
+    Raises:
+        VideoError: no decoder can read the video.
+        BackboneError: a stream net, or no such pool.
+    """
+    load: Load = partial(_load, recipe)
+    plain = load(Setting())
+    if plain.streams:
+        raise BackboneError(f"{plain.name} goes through a video frame by frame: --parity compares nets that take clips")
+    readers = _read_with_each(path, plain.num_frames)
+    yield from compare_decoders(plain, readers, pools)
+    del plain
+    yield from compare_settings(load, next(iter(readers.values())), recipe, batch_size, pools)
+
+
+def compare_decoders(plain: Backbone, frames: dict[str, Frames], pools: Sequence[str] | None) -> Iterator[Parity]:
+    """The frames of each decoder against those of the first."""
+    (first, wanted), *others = [(decoder, plain.encode(of_decoder, pools)) for decoder, of_decoder in frames.items()]
+    for decoder, found in others:
+        by_pool = {pool: deviation(found[pool].cpu(), wanted[pool].cpu()) for pool in wanted}
+        yield Parity(what="decoder", here=decoder, there=first, deviations=by_pool)
+
+
+def compare_settings(
+    load: Load, frames: Frames, recipe: BackboneRecipe, batch_size: int, pools: Sequence[str] | None
+) -> Iterator[Parity]:
+    """The same frames in other ways."""
+    batch_size = min(batch_size, len(frames))
+    own = Setting(precision=recipe.precision, batch_size=batch_size, attention=None, compile=recipe.compile)
+    ways = [
+        ("precision", recipe.precision, "fp32", replace(Setting(), precision=recipe.precision)),
+        ("batch size", str(batch_size), "1", replace(Setting(), batch_size=batch_size)),
+        ("compile", "yes" if recipe.compile else "no", "no", replace(Setting(), compile=recipe.compile)),
+        ("extract", "as it does it", "plain", own),
+    ]
+    for what, here, there, setting in ways:
+        if here != there:
+            yield Parity(what=what, here=here, there=there, deviations=deviations(load, frames, setting, pools=pools))
+
+
+def read_clips(path: str, decoder: str, num_frames: int) -> Frames:
+    """Clips from all over a video, (:data:`NUM_CLIPS`, T, H, W, 3).
+
+    Raises:
+        VideoError: the decoder can't read it.
+        ConfigError: the decoder is not installed.
+    """
+    with open_video(path, decoder) as reader:
+        stride = max(1, min(MAX_STRIDE, reader.info.num_frames // num_frames))
+        clips = views(reader.info.num_frames, num_frames, stride, NUM_CLIPS)  # (B, T)
+        numbers, place = np.unique(clips, return_inverse=True)
+        frames: Frames = np.stack(list(reader.read(numbers)))
+    return frames[place.reshape(clips.shape)]
+
+
+def _read_with_each(path: str, num_frames: int) -> dict[str, Frames]:
+    """The clips by each decoder that is installed and can read the video."""
+    found: dict[str, Frames] = {}
+    refusal: VideoError | None = None
+    for decoder in DECODERS:
+        try:
+            found[decoder] = read_clips(path, decoder, num_frames)
+        except ConfigError:
+            continue
+        except VideoError as error:
+            refusal = error
+    if not found:
+        assert refusal is not None  # PyAV is always installed
+        raise refusal
+    return found
+
+
+def _load(recipe: BackboneRecipe, setting: Setting) -> Backbone:
+    return load_backbone(
+        recipe.name,
+        weights=recipe.weights,
+        device=recipe.device,
+        precision=setting.precision,
+        pretrained_source=recipe.pretrained_source,
+        num_frames=recipe.num_frames,
+        attention=setting.attention,
+        compile=setting.compile,
+    )
