@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fouls.commands import console
 from fouls.commands.scores import print_challenges, print_more_scores, print_scores, warn_of_mapped, warn_of_missing
-from fouls.errors import RunError
+from fouls.errors import ConfigError, RunError
 from fouls.objects.location import Location, location
+
+if TYPE_CHECKING:
+    from fouls.heads.predictions import Predictions
+    from fouls.heads.run import Run
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/videomae-mlp-1.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, such as runs/videomae-mlp-1, or of an ensemble.")],
     split: Annotated[str, typer.Option(help="Which samples.")] = "test",
     features: Annotated[
         list[Location] | None,
@@ -44,10 +48,18 @@ def evaluate(
     """
     from fouls.cache.store import open_store
     from fouls.heads.determinism import choose_device
+    from fouls.heads.ensemble.config import is_ensemble
     from fouls.heads.evaluate import evaluate as run_evaluation
     from fouls.heads.run import load_run
     from fouls.manifests.table import read_manifest
 
+    if is_ensemble(run):
+        from fouls.commands.ensemble import evaluate_ensemble
+
+        if features or manifest or average_passes:
+            raise ConfigError(f"{run} is an ensemble: --features, --manifest and --average-passes are for its runs")
+        evaluate_ensemble(run, split, device, as_json=as_json)
+        return
     loaded = load_run(run, choose_device(device))
     paths = features or [_as_trained(run, store.path, "--features") for store in loaded.config.stores]
     stores = [open_store(path) for path in paths]
@@ -78,6 +90,20 @@ def evaluate(
         if file.name == f"mvfoul_{split}.json"
     ]
     console.next_step(f"{''.join(official)}look at the pictures in {run}; or fouls predict {run} VIDEO")
+
+
+def evaluate_as_trained(run: Run, split: str) -> list[Predictions]:
+    """Measure a run on a split of what it was trained on, as ``fouls evaluate`` does, and say what is missing."""
+    from fouls.cache.store import open_store
+    from fouls.heads.evaluate import evaluate as run_evaluation
+    from fouls.manifests.table import read_manifest
+
+    stores = [open_store(_as_trained(run.path, store.path, "--features")) for store in run.config.stores]
+    table = read_manifest(_as_trained(run.path, run.config.manifest.path, "--manifest"))
+    result = run_evaluation(run, stores, table, split=split)
+    warn_of_missing(result.coverage)
+    warn_of_mapped(result.mapped_bytes)
+    return result.predictions
 
 
 def _as_trained(run: Path, path: str, option: str) -> Location:

@@ -62,6 +62,11 @@ def print_more_scores(by_split: dict[str, SplitScores]) -> None:
     _print(
         "in %; mAP: average precision, mean over classes; ECE: expected calibration error", by_split, _OF_PROBABILITIES
     )
+    print_segments(by_split)
+
+
+def print_segments(by_split: dict[str, SplitScores]) -> None:
+    """The segments of tasks with a label a frame."""
     _print("segments, in %", by_split, _OF_SEGMENTS, in_percent=True)
 
 

@@ -17,7 +17,7 @@ from fouls.heads.data import load_samples
 from fouls.heads.predictions import Predictions
 from fouls.heads.report import SplitScores, score_all, write_pictures, write_predictions
 from fouls.heads.run import Run
-from fouls.heads.run_folder import write_json
+from fouls.heads.run_folder import metrics_file, predictions_file, write_json
 from fouls.heads.submissions import challenges_of
 from fouls.manifests.table import tasks_of
 
@@ -71,11 +71,8 @@ def evaluate(
     predictions = run.predict_samples(data.samples, average_passes=average_passes)
     scores = score_all(predictions, run.thresholds)
     keypoint_mae = run.keypoint_error(data.samples)
-    files = [run.path / f"predictions_{split}.parquet"]
-    write_predictions(files[0], {split: predictions})
-    files += write_pictures(run.path, split, predictions, scores)
-    challenges = _write_challenges(run, split, predictions, files)
-    files.append(run.path / f"metrics_{split}.json")
+    files, challenges = write_evaluation(run.path, split, predictions, scores)
+    files.append(run.path / metrics_file(split))
     metrics = {"split": split, "samples": len(data.samples), "tasks": scores, "challenges": challenges}
     if keypoint_mae is not None:
         metrics["keypoint_mae"] = keypoint_mae
@@ -93,23 +90,33 @@ def evaluate(
     )
 
 
-def _write_challenges(
-    run: Run, split: str, predictions: Sequence[Predictions], files: list[Path]
-) -> dict[str, dict[str, float]]:
-    """Write the files of the challenges that the run's tasks belong to; they are added to ``files``.
+def write_evaluation(
+    folder: Path, split: str, predictions: Sequence[Predictions], scores: SplitScores
+) -> tuple[list[Path], dict[str, dict[str, float]]]:
+    """Write the predictions of a split, pictures, and the files of the challenges that the tasks belong to.
+
+    Args:
+        folder: where to; ``metrics_<split>.json``, the last file, is left to the caller.
+        split: the name of the split.
+        predictions: one of each task.
+        scores: of these.
 
     Returns:
-        Challenge → what it measures, where there are labels.
+        What was written, and challenge → what it measures, where there are labels.
     """
+    (folder / metrics_file(split)).unlink(missing_ok=True)  # it tells that the others are whole
+    files = [folder / predictions_file(split)]
+    write_predictions(files[0], {split: predictions})
+    files += write_pictures(folder, split, predictions, scores)
     measured: dict[str, dict[str, float]] = {}
-    for name, challenge in challenges_of(run.tasks).items():
+    for name, challenge in challenges_of([prediction.task for prediction in predictions]).items():
         for file, content in challenge.files(predictions, split).items():
-            files.append(run.path / file)
+            files.append(folder / file)
             write_atomically(files[-1], content)
-        scores = challenge.scores(predictions)
-        if scores is not None:
-            measured[name] = scores
-    return measured
+        of_challenge = challenge.scores(predictions)
+        if of_challenge is not None:
+            measured[name] = of_challenge
+    return files, measured
 
 
 def check_fingerprints(run: Run, stores: Sequence[Store]) -> None:

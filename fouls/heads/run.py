@@ -24,7 +24,7 @@ from fouls.heads.keypoint_error import keypoint_error
 from fouls.heads.labels import with_frames
 from fouls.heads.predictions import Predictions, predict, reduced
 from fouls.heads.run_config import RunConfig
-from fouls.heads.run_folder import CONFIG, METRICS, WEIGHTS
+from fouls.heads.run_folder import CONFIG, ENSEMBLE, METRICS, WEIGHTS
 from fouls.heads.samples import Samples, samples_from_rows
 from fouls.heads.tasks import Task
 
@@ -105,9 +105,11 @@ def load_run(path: str | Path, device: torch.device | None = None) -> Run:
         device: where the head goes; ``None``: the CPU.
 
     Raises:
-        RunError: no run there, one that was not finished, or a damaged one.
+        RunError: no run there, one that was not finished, a damaged one, or an ensemble.
     """
     path = Path(path)
+    if (path / ENSEMBLE).exists():
+        raise RunError(f"{path} is an ensemble, which `fouls evaluate` measures; here name one of its runs")
     if not (path / CONFIG).exists():
         raise RunError(f"no run at {path}: `fouls train-head --features cache/NAME` makes one{_others(path)}")
     if not (path / METRICS).exists():

@@ -22,11 +22,23 @@ CONFIG, WEIGHTS, HISTORY, METRICS = "config.json", "weights.safetensors", "histo
 PREDICTIONS, CURVES = "predictions.parquet", "curves.png"
 OPTIONS = "options.yaml"
 """What was chosen, resolved; ``fouls train-head --config`` reads it."""
+ENSEMBLE = "ensemble.json"
+"""In the folder of an ensemble, in the place of a config."""
 
 _NAME = re.compile(r"[\w.-]*\w[\w.-]*")
 
 
-def create_folder(out: Path, name: str | None, default: str, *, overwrite: bool) -> Path:
+def predictions_file(split: str) -> str:
+    """Where evaluation writes the predictions of a split."""
+    return f"predictions_{split}.parquet"
+
+
+def metrics_file(split: str) -> str:
+    """Where evaluation writes what it measured on a split, after everything else."""
+    return f"metrics_{split}.json"
+
+
+def create_folder(out: Path, name: str | None, default: str, *, overwrite: bool, config: str = CONFIG) -> Path:
     """Make the folder of a new run.
 
     Args:
@@ -34,6 +46,7 @@ def create_folder(out: Path, name: str | None, default: str, *, overwrite: bool)
         name: of the run; ``None``: ``{default}-1``, or the next number that is free.
         default: the beginning of that.
         overwrite: a run that is there goes.
+        config: the file that such a folder has; one without it is never replaced.
 
     Raises:
         RunError: the name is taken, or belongs to something that is no run.
@@ -47,8 +60,9 @@ def create_folder(out: Path, name: str | None, default: str, *, overwrite: bool)
         raise ConfigError(f"name {name!r}: allowed are letters, digits, '_', '-' and '.'; --out says where runs lie")
     path = out / name
     if path.exists() and any(path.iterdir()):
-        if not (path / CONFIG).exists():
-            raise RunError(f"{path} is there and is no run: choose another --name")
+        if not (path / config).exists():
+            kind = "ensemble" if config == ENSEMBLE else "run"
+            raise RunError(f"{path} is there and is no {kind}: choose another --name")
         if not overwrite:
             raise RunError(f"{path} is there already: choose another --name, or --overwrite it")
         (path / METRICS).unlink(missing_ok=True)  # first of all it stops being finished
