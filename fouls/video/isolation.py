@@ -32,10 +32,16 @@ T = TypeVar("T")
 
 START_SECONDS = 120.0
 """A process that has not finished its imports by then won't."""
+STARTS = 3
+"""Tries to start a process that is killed from outside meanwhile."""
 STOP_SECONDS = 5.0
 """A killed process that is still there by then is stuck in the kernel, at a dead network drive for instance."""
 MEMORY_BYTES = 4 * 2**30
 """What one call may take: enough for any 8K video, and not enough for a file that lies to bring a machine down."""
+
+KILLED = "SIGKILL, perhaps for want of memory"
+SERVER_KILLED = "exit code 255, as when the server dies that it was forked from"
+"""How processes end that have done nothing wrong."""
 
 _process_table = threading.Lock()
 """Starting and reaping processes touches a table of :mod:`multiprocessing` that is not safe between threads."""
@@ -196,6 +202,36 @@ class _Worker:
         return self._connection, self._process
 
     def _start(self) -> tuple[Connection, BaseProcess]:
+        """Start a process; again, where it is killed before it has imported everything."""
+        for starts in range(1, STARTS + 1):
+            connection, process = self._launch()
+            try:
+                ready = (
+                    wait([connection, process.sentinel], START_SECONDS)
+                    and connection.poll()
+                    and connection.recv_bytes()
+                )
+            except (EOFError, OSError):
+                ready = False
+            if ready:
+                break
+            ended = self._stop(grace_seconds=1.0)
+            if self._closed:
+                raise CancelledError
+            if ended not in (KILLED, SERVER_KILLED) or starts == STARTS:
+                raise ExecutorError(
+                    f"a decoding process could not start: {ended}; a script that uses fouls needs "
+                    "'if __name__ == \"__main__\":' around what it does"
+                )
+        succeeded, error = pickle.loads(ready)
+        if not succeeded:
+            self._stop()
+            raise error
+        if self._closed:
+            raise CancelledError
+        return connection, process
+
+    def _launch(self) -> tuple[Connection, BaseProcess]:
         connection, its_end = self._context.Pipe()
         process = self._context.Process(
             target=serve, args=(its_end, *self._arguments), name="fouls-isolated", daemon=True
@@ -204,23 +240,6 @@ class _Worker:
             process.start()
             its_end.close()
             self._connection, self._process = connection, process  # from here on close() can kill it
-        try:
-            ready = (
-                wait([connection, process.sentinel], START_SECONDS) and connection.poll() and connection.recv_bytes()
-            )
-        except (EOFError, OSError):
-            ready = False
-        if not ready:
-            raise ExecutorError(
-                f"a decoding process could not start: {self._stop(grace_seconds=1.0)}; a script that uses fouls needs "
-                "'if __name__ == \"__main__\":' around what it does"
-            )
-        succeeded, error = pickle.loads(ready)
-        if not succeeded:
-            self._stop()
-            raise error
-        if self._closed:
-            raise CancelledError
         return connection, process
 
     def _stop(self, *, grace_seconds: float = 0.0) -> str:
@@ -246,9 +265,8 @@ def _in_words(exit_code: int | None) -> str:
     if exit_code is None:
         return "it can't be stopped"
     if exit_code >= 0:
-        return f"exit code {exit_code}"
-    name = signal.Signals(-exit_code).name
-    return f"{name}, perhaps for want of memory" if exit_code == -signal.SIGKILL else name
+        return SERVER_KILLED if exit_code == 255 else f"exit code {exit_code}"
+    return KILLED if exit_code == -signal.SIGKILL else signal.Signals(-exit_code).name
 
 
 def _context(preload: Sequence[str]) -> ForkServerContext | SpawnContext:

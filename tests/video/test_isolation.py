@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from fouls.errors import ConfigError, VideoError
-from fouls.video.isolation import IsolatedPool
+from fouls.errors import ConfigError, ExecutorError, VideoError
+from fouls.video.isolation import STARTS, IsolatedPool, _Worker
 from tests.video import calls
 
 REPOSITORY = Path(__file__).parents[2]
@@ -109,6 +111,29 @@ def test_a_death_just_before_a_call_does_not_cost_the_call() -> None:
             os.kill(last, signal.SIGKILL)
             assert wait_until(lambda pid=last: not is_running(pid))  # the pool may not have been told yet
             assert pool.submit(calls.double, 21).result() == 42
+
+
+@pytest.mark.parametrize("deaths", [1, STARTS - 1, STARTS])
+def test_a_process_that_is_killed_while_it_starts_is_started_again(
+    deaths: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, launch = deaths, _Worker._launch
+
+    def killed(worker: _Worker) -> tuple[Connection, BaseProcess]:
+        nonlocal left
+        connection, process = launch(worker)
+        if left:
+            left -= 1
+            process.kill()
+        return connection, process
+
+    monkeypatch.setattr(_Worker, "_launch", killed)
+    with IsolatedPool(1, 30) as pool:
+        if deaths < STARTS:
+            assert pool.submit(calls.double, 21).result() == 42
+        else:
+            with pytest.raises(ExecutorError, match="could not start: SIGKILL, perhaps for want of memory"):
+                pool.submit(calls.double, 21).result()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process maps")
