@@ -21,6 +21,7 @@ from fouls.commands.extract import extract
 from fouls.commands.migrate import migrate
 from fouls.commands.predict import predict
 from fouls.commands.store import failures, status
+from fouls.commands.sweep import sweep
 from fouls.commands.train_head import train_head
 from fouls.commands.verify import verify
 from fouls.errors import FoulsError
@@ -53,7 +54,7 @@ def _options(
 app.add_typer(manifest.app, name="manifest")
 for command in (
     *(backbones, extract, status, failures, verify, export, migrate, bench),
-    *(train_head, ensemble, evaluate, evaluate_mvfoul, predict, classify),
+    *(train_head, sweep, ensemble, evaluate, evaluate_mvfoul, predict, classify),
 ):
     app.command()(command)
 

@@ -117,7 +117,7 @@ class Batch:
         """What belongs to the tracks (N, …) at their places (B, V, …), 0 elsewhere."""
         num_samples, num_tracks = self.present.shape
         empty = tracks.new_zeros(num_samples * num_tracks, *tracks.shape[1:])
-        return empty.index_copy_(0, self.places, tracks).view(num_samples, num_tracks, *tracks.shape[1:])
+        return empty.index_add_(0, self.places, tracks).view(num_samples, num_tracks, *tracks.shape[1:])
 
     def mean(self, tracks: Tensor) -> Tensor:
         """The mean over the tracks of each sample, from (N, H) to (B, H)."""

@@ -60,6 +60,11 @@ class HeadConfig(ABC):
         """
         return self
 
+    @property
+    def stacks(self) -> bool:
+        """Many heads of this config are trained faster at once than one after another, see :mod:`fouls.heads.sweep`."""
+        return False
+
     @abstractmethod
     def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
         """Make the module; the config must be resolved for this form and these tasks."""

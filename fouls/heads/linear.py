@@ -24,6 +24,10 @@ class LinearConfig(PoolingHeadConfig):
         super().__post_init__()
         check_range("dropout", self.dropout, 0, 1, open_end=True)
 
+    @property
+    def stacks(self) -> bool:
+        return self.view_pooling == "mean" and self.output == "linear"
+
     def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
         return MultiTaskHead(
             self, form, tasks, trunk=lambda width: (_NoTrunk(), width), time_first=True, dropout=self.dropout

@@ -35,6 +35,10 @@ class MlpConfig(PoolingHeadConfig):
         check_range("layers", self.num_layers, 1, 16)
         check_range("dropout", self.dropout, 0, 1, open_end=True)
 
+    @property
+    def stacks(self) -> bool:
+        return self.view_pooling == "mean" and self.output == "linear"
+
     def build(self, form: InputForm, tasks: Sequence[Task]) -> Head:
         return MultiTaskHead(
             self,

@@ -46,8 +46,8 @@ class Objective:
     """Task → its loss."""
     config: LossConfig
     """Resolved."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """Task → what its loss weighs; changes where tasks weigh by their difficulty."""
+    weights: dict[str, float | Tensor] = field(default_factory=dict)
+    """Task → what its loss weighs, a number or a scalar; changes where tasks weigh by their difficulty."""
 
     def __call__(self, output: HeadOutput, step: Step) -> tuple[Tensor, dict[str, Answers]]:
         """The loss of a batch, a scalar, and the logits of each task beside the labels they answer for."""
@@ -128,5 +128,5 @@ def make_objective(train: Samples, tasks: Sequence[Task], config: LossConfig) ->
         task.name: task_loss(config, task.name, label_counts(task, train), train.device, multi_label=task.multi_label)
         for task in tasks
     }
-    weights = {task.name: config.task_weights.get(task.name, 1.0) for task in tasks}
+    weights: dict[str, float | Tensor] = {task.name: config.task_weights.get(task.name, 1.0) for task in tasks}
     return Objective(tasks=tuple(tasks), losses=losses, config=config, weights=weights)

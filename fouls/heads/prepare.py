@@ -15,7 +15,7 @@ from fouls import __version__
 from fouls.cache.store import Store
 from fouls.errors import ConfigError, RunError
 from fouls.heads.coverage import Coverage
-from fouls.heads.data import DataOptions, load_samples
+from fouls.heads.data import Data, DataOptions, load_samples
 from fouls.heads.determinism import choose_device
 from fouls.heads.head import HeadConfig
 from fouls.heads.losses import LossConfig
@@ -55,7 +55,12 @@ class Prepared:
 
 
 def prepare(
-    stores: Store | Sequence[Store], manifest: pa.Table, options: RunOptions, *, manifest_path: str | Location
+    stores: Store | Sequence[Store],
+    manifest: pa.Table,
+    options: RunOptions,
+    *,
+    manifest_path: str | Location,
+    known: dict[DataOptions, Data] | None = None,
 ) -> Prepared:
     """Read the features, join the labels, and resolve the options. Nothing is written.
 
@@ -64,6 +69,7 @@ def prepare(
         manifest: a validated manifest.
         options: what was chosen.
         manifest_path: where the manifest was read from; it is noted in the run.
+        known: what was read of these stores, manifest and splits before; what is read now is added.
 
     Raises:
         ConfigError: options that can't work, alone or with these stores or this manifest.
@@ -77,7 +83,9 @@ def prepare(
     device = choose_device(options.device)
     splits = (options.train_split, options.valid_split)
     data_options = DataOptions(pools=pools, tasks=tasks, augmented=options.augmented, pose=options.pose)
-    data = load_samples(stores, manifest, data_options, splits=splits)
+    known = {} if known is None else known
+    data = known.get(data_options) or load_samples(stores, manifest, data_options, splits=splits)
+    known[data_options] = data
     train, valid = split_samples(data.samples, tasks, options)
     head = with_output(options.head, loss)
     check_output(head, loss, [task.name for task in tasks])

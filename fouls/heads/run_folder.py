@@ -25,6 +25,10 @@ OPTIONS = "options.yaml"
 ENSEMBLE = "ensemble.json"
 """In the folder of an ensemble, in the place of a config."""
 
+SWEEP, RESULTS, RESULTS_PICTURE = "sweep.yaml", "results.parquet", "results.png"
+"""Of a sweep: what was asked, and what was found, the table after everything else."""
+_KINDS = {CONFIG: "run", ENSEMBLE: "ensemble", SWEEP: "sweep"}
+
 _NAME = re.compile(r"[\w.-]*\w[\w.-]*")
 
 
@@ -61,11 +65,11 @@ def create_folder(out: Path, name: str | None, default: str, *, overwrite: bool,
     path = out / name
     if path.exists() and any(path.iterdir()):
         if not (path / config).exists():
-            kind = "ensemble" if config == ENSEMBLE else "run"
-            raise RunError(f"{path} is there and is no {kind}: choose another --name")
+            raise RunError(f"{path} is there and is no {_KINDS[config]}: choose another --name")
         if not overwrite:
             raise RunError(f"{path} is there already: choose another --name, or --overwrite it")
-        (path / METRICS).unlink(missing_ok=True)  # first of all it stops being finished
+        for mark in (METRICS, RESULTS):
+            (path / mark).unlink(missing_ok=True)  # first of all it stops being finished
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     return path

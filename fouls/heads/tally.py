@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -12,11 +14,12 @@ from fouls.heads.metrics.classification import balanced_accuracy, confusion_matr
 from fouls.heads.metrics.multi_label import score_multi_label
 from fouls.heads.objective import Objective, Step
 from fouls.heads.samples import Samples
+from fouls.heads.tasks import Task
 
 EpochScores = dict[str, float]
 """Column of the history → value: ``epoch``, ``learning_rate``, ``train/loss``, ``valid/action/accuracy``, …"""
 
-_EVALUATION_BATCH = 1024
+EVALUATION_BATCH = 1024
 
 
 class Tally:
@@ -55,21 +58,30 @@ class Tally:
         scores = {f"{split}/loss": float((losses * counts).sum() / counts.sum())}
         for task in self.objective.tasks:
             labels, predictions = torch.cat(self.labels[task.name]).cpu(), torch.cat(self.predictions[task.name]).cpu()
-            if task.multi_label:
-                known = labels[:, 0] != MISSING
-                if known.any():
-                    found = score_multi_label(predictions[known].sigmoid().numpy(), labels[known].numpy() == 1)
-                    for name in ("mean_average_precision", "macro_f1"):
-                        scores[f"{split}/{task.name}/{name}"] = found[name] or 0.0
-                continue
-            known = labels != MISSING
-            if known.any():
-                confusion = confusion_matrix(predictions[known], labels[known], len(task.classes))
-                accuracy = confusion.diagonal().sum().double() / confusion.sum()
-                scores[f"{split}/{task.name}/accuracy"] = float(accuracy)
-                scores[f"{split}/{task.name}/balanced_accuracy"] = balanced_accuracy(confusion)
-                scores[f"{split}/{task.name}/macro_f1"] = macro_f1(confusion)
+            scores |= {f"{split}/{task.name}/{name}": value for name, value in task_scores(task, predictions, labels)}
         return scores
+
+
+def task_scores(task: Task, predictions: Tensor, labels: Tensor) -> Iterator[tuple[str, float]]:
+    """Name and value of the scores of a task that has labels, see :meth:`Tally.scores`.
+
+    Args:
+        task: whose.
+        predictions: (N,) class indices; of a multi-label task logits (N, classes).
+        labels: (N,), or (N, classes); :data:`MISSING` where there is none.
+    """
+    if task.multi_label:
+        known = labels[:, 0] != MISSING
+        if known.any():
+            found = score_multi_label(predictions[known].sigmoid().numpy(), labels[known].numpy() == 1)
+            yield from ((name, found[name] or 0.0) for name in ("mean_average_precision", "macro_f1"))
+        return
+    known = labels != MISSING
+    if known.any():
+        confusion = confusion_matrix(predictions[known], labels[known], len(task.classes))
+        yield "accuracy", float(confusion.diagonal().sum().double() / confusion.sum())
+        yield "balanced_accuracy", balanced_accuracy(confusion)
+        yield "macro_f1", macro_f1(confusion)
 
 
 @torch.no_grad()
@@ -77,6 +89,6 @@ def measure(head: Head, samples: Samples, objective: Objective) -> Tally:
     """Loss and scores of reduced samples, without dropout."""
     head.eval()
     tally = Tally(objective)
-    for indices, batch in samples.batches(_EVALUATION_BATCH):
+    for indices, batch in samples.batches(EVALUATION_BATCH):
         tally.add(head.classify(batch), Step(samples=samples, indices=indices, batch=batch))
     return tally

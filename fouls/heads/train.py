@@ -72,7 +72,7 @@ def fit(
     objective = make_objective(train, tasks, loss)
     fixed = dataclasses.replace(objective, weights=dict(objective.weights))  # valid losses of all epochs compare
     generator = torch.Generator().manual_seed(config.seed)
-    balanced = _labels_to_balance(train, tasks, config)
+    balanced = labels_to_balance(train, tasks, config)
     optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr, fused=True)
     ema = Ema(head.parameters(), config.ema_decay) if config.ema_decay else None
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
@@ -104,12 +104,12 @@ def fit(
 
         scores: EpochScores = {"epoch": epoch, "learning_rate": lr, **tally.scores("train")}
         if not math.isfinite(scores["train/loss"]):
-            raise RunError(f"the loss is not finite in epoch {epoch}: train with a lower --lr than {config.lr:g}")
+            raise RunError(not_finite(epoch, config.lr))
         if valid is not None:
             with ema.swapped_in() if ema is not None else nullcontext():
                 scores |= measure(head, valid, fixed).scores("valid")
                 best.offer(scores, epoch, head)
-        _weigh_tasks(objective, scores, "train" if valid is None else "valid")
+        weigh_tasks(objective, scores, "train" if valid is None else "valid")
         history.append(scores)
         on_epoch(scores)
         if valid is not None and epoch - best.epoch >= config.patience:
@@ -121,6 +121,11 @@ def fit(
         ema.copy_to_parameters()
     head.eval()
     return Fit(history=history, best_epoch=best.epoch or epoch, stopped_early=epoch < config.epochs)
+
+
+def not_finite(epoch: int, lr: float) -> str:
+    """What is said where training has gone astray."""
+    return f"the loss is not finite in epoch {epoch}: train with a lower --lr than {lr:g}"
 
 
 def check_fit(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> None:
@@ -135,7 +140,7 @@ def check_fit(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> Non
         ConfigError: cutmix without time steps, or balanced sampling without a task that tells classes.
     """
     config.mixing.check_steps(train.num_steps)
-    _labels_to_balance(train, tasks, config)
+    labels_to_balance(train, tasks, config)
 
 
 def take_batch(
@@ -160,7 +165,7 @@ def take_batch(
     return Step(samples=train, indices=indices, batch=batch, passes=of_batch, mixed=mixed, training=True)
 
 
-def _labels_to_balance(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> Tensor:
+def labels_to_balance(train: Samples, tasks: Sequence[Task], config: TrainConfig) -> Tensor:
     """The labels whose classes decide how often a sample is drawn, (S,)."""
     candidates = [task.name for task in tasks if not task.per_frame and not task.multi_label]
     if config.sampling == "shuffle":
@@ -174,7 +179,7 @@ def _labels_to_balance(train: Samples, tasks: Sequence[Task], config: TrainConfi
     return train.labels[name]
 
 
-def _weigh_tasks(objective: Objective, scores: EpochScores, split: str) -> None:
+def weigh_tasks(objective: Objective, scores: EpochScores, split: str) -> None:
     """Let the tasks weigh by how hard they are, from the next epoch on."""
     config, names = objective.config, [task.name for task in objective.tasks]
     if config.task_weighting != "fixed":
@@ -195,12 +200,15 @@ class Best:
 
     def offer(self, scores: EpochScores, epoch: int, head: Head) -> None:
         """Take the epoch, with a copy of its weights, if it is better."""
-        values = [
-            value for name, value in scores.items() if name.startswith("valid/") and name.endswith(_DECIDING_SCORES)
-        ]
-        score = (sum(values) / len(values), -scores["valid/loss"])
+        score = (deciding_score(scores), -scores["valid/loss"])
         if score > self.score:
             self.epoch, self.score, self.weights = epoch, score, copy.deepcopy(head.state_dict())
+
+
+def deciding_score(scores: EpochScores) -> float:
+    """What says how good an epoch is: the mean over tasks of valid's score, see :class:`Best`."""
+    values = [value for name, value in scores.items() if name.startswith("valid/") and name.endswith(_DECIDING_SCORES)]
+    return sum(values) / len(values)
 
 
 def draw_passes(train: Samples, generator: torch.Generator) -> Tensor | None:

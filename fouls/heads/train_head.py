@@ -36,6 +36,7 @@ from fouls.heads.run_folder import (
     save_weights,
     write_json,
 )
+from fouls.heads.samples import Samples
 from fouls.heads.tally import EpochScores
 from fouls.heads.train import Fit, check_fit, fit
 
@@ -87,23 +88,71 @@ def train_head(
         train = samples.select(prepared.train)
         valid = samples.select(prepared.valid) if len(prepared.valid) else None
         check_fit(train, config.tasks, config.train)
-        default = f"{config.features_name}-{head_name(config.head)}"
-        folder = create_folder(Path(out), name, default, overwrite=overwrite)
-        write_atomically(folder / CONFIG, config.to_json())
-        write_atomically(folder / OPTIONS, write_options(prepared.options))
+        folder = create_folder(Path(out), name, default_name(prepared), overwrite=overwrite)
+        _write_options(folder, prepared)
         with SummaryWriter(str(folder)) as events:
 
             def after_epoch(scores: EpochScores) -> None:
-                for column, value in scores.items():
-                    events.add_scalar(column, value, int(scores["epoch"]))
+                _add_event(events, scores)
                 on_epoch(scores)
 
             result = fit(head, train, valid, config.tasks, config.train, config.loss, after_epoch)
-        predictions = {config.train_split: predict(head, train, config.tasks)}
-        if valid is not None:
-            predictions[config.valid_split] = predict(head, valid, config.tasks)
-        watched = config.train_split if valid is None else config.valid_split
-        keypoints = {watched: keypoint_error(head, train if valid is None else valid)}
+        return _finish(folder, prepared, head, result, train, valid)
+
+
+def write_run(
+    prepared: Prepared, head: Head, result: Fit, samples: Samples, *, out: str | Path, name: str, overwrite: bool
+) -> Trained:
+    """Write the run of a head that was trained already, as :func:`train_head` does.
+
+    Args:
+        prepared: what it was trained on.
+        head: with its weights, on the device of the samples.
+        result: what training gave.
+        samples: all of ``prepared``, reduced.
+        out: where runs lie.
+        name: the run's.
+        overwrite: replace a run of this name.
+
+    Raises:
+        RunError: the name is taken.
+    """
+    config = prepared.config
+    with deterministic(config.train.seed, samples.device, threads=config.train.threads):
+        folder = create_folder(Path(out), name, name, overwrite=overwrite)
+        _write_options(folder, prepared)
+        with SummaryWriter(str(folder)) as events:
+            for scores in result.history:
+                _add_event(events, scores)
+        valid = samples.select(prepared.valid) if len(prepared.valid) else None
+        return _finish(folder, prepared, head, result, samples.select(prepared.train), valid)
+
+
+def default_name(prepared: Prepared) -> str:
+    """The beginning of a run's name: ``<stores>-<head>``."""
+    return f"{prepared.config.features_name}-{head_name(prepared.config.head)}"
+
+
+def _write_options(folder: Path, prepared: Prepared) -> None:
+    write_atomically(folder / CONFIG, prepared.config.to_json())
+    write_atomically(folder / OPTIONS, write_options(prepared.options))
+
+
+def _add_event(events: SummaryWriter, scores: EpochScores) -> None:
+    for column, value in scores.items():
+        events.add_scalar(column, value, int(scores["epoch"]))
+
+
+def _finish(
+    folder: Path, prepared: Prepared, head: Head, result: Fit, train: Samples, valid: Samples | None
+) -> Trained:
+    """Predict, measure, and write what there is to write, the metrics last."""
+    config = prepared.config
+    predictions = {config.train_split: predict(head, train, config.tasks)}
+    if valid is not None:
+        predictions[config.valid_split] = predict(head, valid, config.tasks)
+    watched = config.train_split if valid is None else config.valid_split
+    keypoints = {watched: keypoint_error(head, train if valid is None else valid)}
     thresholds = {} if valid is None else find_thresholds(predictions[config.valid_split])
     metrics = _metrics(head, result, predictions, prepared.coverage) | {
         "splits": {split: score_all(of_split, thresholds) for split, of_split in predictions.items()},

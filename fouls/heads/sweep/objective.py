@@ -1,0 +1,118 @@
+"""The losses of K models that answer for the same batch, and their scores over an epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fouls.heads.objective import Objective, Step
+from fouls.heads.sweep.stack import StackedOutput, as_output
+from fouls.heads.tally import EpochScores, task_scores
+
+ByTask = dict[str, Tensor]
+
+
+class StackedObjective:
+    """An objective a model; those with the same options are computed at once."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        """Sort the models by their losses.
+
+        Args:
+            objectives: K of them, of the same tasks. What tasks weigh is read at every call.
+        """
+        self.objectives = list(objectives)
+        self.groups: list[list[int]] = []
+        """Models whose losses have the same options."""
+        for position, objective in enumerate(self.objectives):
+            for group in self.groups:
+                if self.objectives[group[0]].config == objective.config:
+                    group.append(position)
+                    break
+            else:
+                self.groups.append([position])
+        self._order = [position for group in self.groups for position in group]
+
+    def __call__(self, output: StackedOutput, step: Step) -> tuple[Tensor, ByTask, ByTask]:
+        """Losses and answers of a batch.
+
+        Returns:
+            The losses (K,); task → logits (K, N, classes); task → the labels (N, …) they answer for.
+        """
+        if len(self.groups) == 1:
+            return self._of_group(self.groups[0], output, step)
+        found = [self._of_group(group, _pick(output, group), step) for group in self.groups]
+        back = torch.tensor(self._order).argsort()  # where each model is in the groups
+        losses = torch.cat([losses for losses, _, _ in found])[back]
+        logits = {name: torch.cat([logits[name] for _, logits, _ in found])[back] for name in found[0][1]}
+        return losses, logits, found[0][2]
+
+    def _of_group(self, group: list[int], output: StackedOutput, step: Step) -> tuple[Tensor, ByTask, ByTask]:
+        objective = self.objectives[group[0]]
+        weights = {
+            task.name: torch.tensor([self.objectives[position].weights.get(task.name, 1.0) for position in group])
+            for task in objective.tasks
+        }
+        weights = {name: of_models.to(step.indices.device) for name, of_models in weights.items()}
+
+        def one(of_one: StackedOutput, weights: ByTask) -> tuple[Tensor, ByTask, ByTask]:
+            of_model = dataclasses.replace(objective, weights=dict(weights))
+            loss, found = of_model(as_output(of_one), step)
+            logits = {task: answer.logits for task, answer in found.items()}
+            return loss, logits, {task: answer.labels for task, answer in found.items()}
+
+        out_dims: Any = (0, 0, None)  # labels are the same for all
+        stacked = torch.func.vmap(one, out_dims=out_dims, randomness="same")
+        result: tuple[Tensor, ByTask, ByTask] = stacked(output, weights)
+        return result
+
+
+def _pick(output: StackedOutput, group: list[int]) -> StackedOutput:
+    """What some of the models answered."""
+    positions = torch.tensor(group)
+    picked: StackedOutput = torch.utils._pytree.tree_map(lambda value: value[positions.to(value.device)], output)
+    return picked
+
+
+class StackedTally:
+    """What an epoch's batches gave; see :class:`fouls.heads.tally.Tally`."""
+
+    def __init__(self, objective: StackedObjective) -> None:
+        self.tasks = objective.objectives[0].tasks
+        self.losses: list[Tensor] = []
+        self.counts: list[int] = []
+        self.predictions: dict[str, list[Tensor]] = {task.name: [] for task in self.tasks}
+        self.labels: dict[str, list[Tensor]] = {task.name: [] for task in self.tasks}
+
+    def add(self, losses: Tensor, logits: ByTask, labels: ByTask, count: int) -> None:
+        """Count a batch in.
+
+        Args:
+            losses: (K,)
+            logits: task → (K, N, classes)
+            labels: task → (N, …)
+            count: samples in the batch.
+        """
+        for task in self.tasks:
+            of_task = logits[task.name].detach()
+            self.predictions[task.name].append(of_task if task.multi_label else of_task.argmax(dim=2))
+            self.labels[task.name].append(labels[task.name])
+        self.losses.append(losses.detach())
+        self.counts.append(count)
+
+    def scores(self, split: str) -> list[EpochScores]:
+        """Those of each model, under the names that :meth:`fouls.heads.tally.Tally.scores` gives them."""
+        counts = torch.tensor(self.counts).double()
+        losses = torch.stack(self.losses).double().cpu()  # (batches, K)
+        means = ((losses * counts[:, None]).sum(dim=0) / counts.sum()).tolist()
+        scores: list[EpochScores] = [{f"{split}/loss": mean} for mean in means]
+        for task in self.tasks:
+            labels = torch.cat(self.labels[task.name]).cpu()
+            predictions = torch.cat(self.predictions[task.name], dim=1).cpu()  # (K, N, …)
+            for of_model, of_one in zip(scores, predictions, strict=True):
+                of_model |= {f"{split}/{task.name}/{name}": value for name, value in task_scores(task, of_one, labels)}
+        return scores
