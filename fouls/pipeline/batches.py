@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fouls.cache.spec import Spec
 from fouls.errors import VideoError
@@ -46,7 +47,14 @@ class DecodingCost:
 
 
 def batches(
-    videos: tuple[VideoJob, ...], *, rows: range, batch_size: int, spec: Spec, submit: Submit, cost: DecodingCost
+    videos: tuple[VideoJob, ...],
+    *,
+    rows: range,
+    batch_size: int,
+    spec: Spec,
+    submit: Submit,
+    cost: DecodingCost,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """The batches of a block that have a row to do.
 
@@ -60,6 +68,7 @@ def batches(
         spec: for the size of the pictures.
         submit: starts decoding in another process.
         cost: is added to.
+        pinned: whether the pictures lie in memory from which a GPU copies while other things go on.
     """
     clip_shape = _clip_shape(spec)
     waiting = sorted(_divide(videos, max_clips(clip_bytes(spec))), key=_first_row, reverse=True)
@@ -69,7 +78,8 @@ def batches(
         while waiting and _first_row(waiting[-1]) < batch_rows.stop + BATCHES_AHEAD * batch_size:
             video = waiting.pop()
             running.append((video, submit(video)))
-        batch = Batch(rows=batch_rows, pictures=np.zeros((len(batch_rows), *clip_shape), dtype=np.uint8))
+        pictures = torch.zeros((len(batch_rows), *clip_shape), dtype=torch.uint8, pin_memory=pinned).numpy()
+        batch = Batch(rows=batch_rows, pictures=pictures)
         for video, future in running:
             _fill(batch, video, future, cost)
         running = [(video, future) for video, future in running if video.clips[-1].row >= batch_rows.stop]

@@ -84,9 +84,14 @@ def default_batch_size(device: str) -> int:
 
 
 def default_decode_workers(device: str, engines: int) -> int:
-    """Decoding processes an engine: on a CPU the backbone needs the cores, on a GPU they are free for decoding."""
+    """Decoding processes an engine.
+
+    On a GPU all cores but one, which the process with the backbone needs. On a CPU all: a backbone that waits for
+    frames leaves its cores to decoding, and one that does not keeps most of them, since no more than some batches are
+    decoded ahead.
+    """
     cores = max(1, usable_cores() // engines)
-    return max(1, cores - 1) if device.startswith("cuda") else max(1, cores // 2)
+    return max(1, cores - 1) if device.startswith("cuda") else cores
 
 
 def usable_cores() -> int:

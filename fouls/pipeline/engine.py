@@ -20,14 +20,21 @@ from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.batches import Submit
 from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.filling import Filler
+from fouls.pipeline.forwarding import Forwarding
 from fouls.pipeline.grouping import BlockGroup
 from fouls.pipeline.jobs import BlockJob, VideoJob
 from fouls.pipeline.sharing import SharedDecoding, divide_group
 from fouls.pipeline.streaming import Streams
 from fouls.video.isolation import IsolatedPool
 
-GROUPS_IN_FLIGHT = 2
-"""Threads an engine: while one group's block is in the backbone, the next is being decoded, the last being written."""
+
+def groups_in_flight(device: str) -> int:
+    """Threads an engine, each with a group: one has a batch in the backbone, one the next batch ready.
+
+    On a GPU a batch takes no longer than to gather the next one's pictures, and a block is a few batches: there a third
+    writes.
+    """
+    return 3 if device.startswith("cuda") else 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +74,23 @@ class Engine:
     """Backbones on one device that fill a store each, and the decoding processes that they share.
 
     Args:
-        members: the stores.
+        members: the stores; their backbones are on one device.
         options: see :class:`EngineOptions`.
         pool: decoding processes; ``None``: as many as the options say.
+
+    Attributes:
+        groups_in_flight: threads that keep the device busy, each running a group.
     """
 
     def __init__(self, members: Sequence[Member], options: EngineOptions, pool: IsolatedPool | None = None) -> None:
         self.options = options
         self._cancelled = threading.Event()
-        free = threading.Lock()
+        forwarding = Forwarding([member.backbone for member in members])
         self._fillers = [
-            Filler(member.store, member.backbone, member.batch_size, free=free, cancelled=self._cancelled)
+            Filler(member.store, member.backbone, member.batch_size, forwarding=forwarding, cancelled=self._cancelled)
             for member in members
         ]
+        self.groups_in_flight = groups_in_flight(str(members[0].backbone.device))
         self._pool = pool or IsolatedPool(
             options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Generator
 from concurrent.futures import CancelledError
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
-import torch
 
 from fouls.cache.blocks import BlockWriter, Features, block_span, empty_features, load_done
 from fouls.cache.ledger import BlockRecord, RowFailure, from_ranges, read_record, to_ranges
@@ -20,6 +18,7 @@ from fouls.cache.store import Store
 from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.batches import Batch, DecodingCost, Submit, batches
+from fouls.pipeline.forwarding import Forwarding
 from fouls.pipeline.jobs import BlockJob
 from fouls.pipeline.streaming import Streams, stream_video
 
@@ -52,17 +51,23 @@ class Filler:
         store: planned.
         backbone: the one of the store's spec.
         batch_size: clips in one forward pass.
-        free: held while the backbone works; backbones on one device share it.
+        forwarding: of the device; its backbones share it.
         cancelled: when it is set, a block ends at its next batch.
     """
 
     def __init__(
-        self, store: Store, backbone: Backbone, batch_size: int, *, free: threading.Lock, cancelled: threading.Event
+        self,
+        store: Store,
+        backbone: Backbone,
+        batch_size: int,
+        *,
+        forwarding: Forwarding,
+        cancelled: threading.Event,
     ) -> None:
         self.store = store
         self.backbone = backbone
         self.batch_size = batch_size
-        self._free = free
+        self._forwarding = forwarding
         self._cancelled = cancelled
         self._writer = BlockWriter(store)
 
@@ -122,6 +127,7 @@ class Filler:
             spec=self.store.spec,
             submit=submit,
             cost=cost,
+            pinned=self.backbone.device.type == "cuda",
         ):
             self._check_cancelled()
             if batch.decoders:
@@ -145,7 +151,7 @@ class Filler:
                 pools=list(self.store.pools),
                 submit=submit,
                 streams=streams,
-                free=self._free,
+                free=self._forwarding.free,
                 cost=cost,
             )
             left = [clip.row for clip in video.clips]
@@ -169,13 +175,8 @@ class Filler:
 
     def _forward(self, batch: Batch, state: _BlockState, first_row: int) -> None:
         """Fill the features of a batch's rows."""
-        with self._free:
-            started = time.perf_counter()
-            encoded = self.backbone.features(
-                self.backbone.normalise(torch.from_numpy(batch.pictures)), list(self.store.pools)
-            )
-            values = {pool: feature.cpu().numpy() for pool, feature in encoded.items()}
-            state.forward_seconds += time.perf_counter() - started
+        values, seconds = self._forwarding.features(self.backbone, batch.pictures, list(self.store.pools))
+        state.forward_seconds += seconds
         for row in batch.decoders:
             for pool, target in state.features.items():
                 with np.errstate(over="ignore"):  # what leaves the range becomes infinite, and the writer refuses it

@@ -7,10 +7,10 @@ the one before it (after a crash), the video is gone through again from its begi
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ def stream_video(
     pools: Sequence[str],
     submit: Submit,
     streams: Streams,
-    free: threading.Lock,
+    free: AbstractContextManager[object],
     cost: DecodingCost,
 ) -> Iterator[StreamedRow]:
     """Go through a video up to the last of the rows that are wanted.

@@ -155,7 +155,7 @@ class Backbone:
             wanted = f"(B, 3, {self.num_frames}, {size}, {size})"
             raise BackboneError(f"{self.name} takes {wanted}, not {tuple(x.shape)}: preprocess the frames first")
         x = x.to(self.device, DTYPES[self.precision])
-        if self.device.type != "cpu" or self.compiled:
+        if not self.clips_alone:
             return self._pooled(x, names)
         pooled = for_each_clip(lambda clip: self._pooled(clip, names), x)
         return {name: torch.cat([features[name] for features in pooled]) for name in names}
@@ -163,6 +163,11 @@ class Backbone:
     def _pooled(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         tokens = self._tokens(x).float()
         return {name: self._net.pools[name].compute(tokens) for name in names}
+
+    @property
+    def clips_alone(self) -> bool:
+        """Whether each clip of a batch is computed by itself, see :mod:`.clip_threads`."""
+        return self.device.type == "cpu" and not self.compiled
 
     @property
     def compile_seconds(self) -> float | None:

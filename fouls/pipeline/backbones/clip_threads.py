@@ -17,11 +17,15 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+_all_threads = threading.Lock()
+"""Held by what has all of torch's threads to itself."""
+
 
 def for_each_clip(compute: Callable[[Tensor], T], clips: Tensor) -> list[T]:
     """Apply a function to every clip alone, on as many of torch's threads as there are.
 
-    What comes of a clip does not depend on the clips beside it.
+    What comes of a clip does not depend on the clips beside it. The clips of callers in several threads queue. A single
+    clip has all of torch's threads, and the next single one waits.
 
     Args:
         compute: (1, …) → anything; it must not change what it shares with other clips.
@@ -31,13 +35,16 @@ def for_each_clip(compute: Callable[[Tensor], T], clips: Tensor) -> list[T]:
     num_threads = torch.get_num_threads()
     workers = min(len(pieces), num_threads)
     if workers < 2:
-        return [compute(piece) for piece in pieces]
+        with _all_threads:
+            return [compute(piece) for piece in pieces]
 
     @torch.inference_mode()  # each thread has a mode of its own
     def run(piece: Tensor) -> T:
         return compute(piece)
 
-    return list(_threads(workers, num_threads // workers).map(run, pieces))
+    with _all_threads:  # two callers at once would make them twice
+        threads = _threads(workers, num_threads // workers)
+    return list(threads.map(run, pieces))
 
 
 @cache

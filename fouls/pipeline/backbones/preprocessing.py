@@ -7,6 +7,7 @@ bytes of float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +89,17 @@ def normalise(batch: Tensor, spec: PreprocessingSpec, dtype: torch.dtype = torch
     Returns:
         (B, 3, T, S, S), contiguous.
     """
-    shape = (1, 3, 1, 1, 1)
-    unscale = 1 / spec.scale
-    mean = (torch.tensor(spec.mean) * unscale).view(shape).to(batch.device)
-    std = (torch.tensor(spec.std) * unscale).view(shape).to(batch.device)
+    mean, std = _levels(spec, batch.device)
     values = batch.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
     return values.sub_(mean).div_(std).to(dtype)
+
+
+@lru_cache(maxsize=64)
+def _levels(spec: PreprocessingSpec, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and std in uint8's levels, (1, 3, 1, 1, 1). Kept: to copy them to a GPU is to wait for what it computes."""
+    mean, std = (torch.tensor(of) * (1 / spec.scale) for of in (spec.mean, spec.std))
+    shape = (1, 3, 1, 1, 1)
+    return mean.view(shape).to(device), std.view(shape).to(device)
 
 
 def resized_size(height: int, width: int, spec: PreprocessingSpec) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dask
 from distributed import Nanny, Scheduler, SpecCluster
 
-from fouls.pipeline.engine import GROUPS_IN_FLIGHT
+from fouls.pipeline.engine import groups_in_flight
 
 IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """Run by every worker: Ctrl+C at a terminal reaches them too, but it is for this process, which then stops them."""
@@ -35,7 +35,7 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         number: {
             "cls": Nanny,
             "options": {
-                "nthreads": GROUPS_IN_FLIGHT,
+                "nthreads": groups_in_flight("cuda" if gpus else "cpu"),
                 "host": "127.0.0.1",
                 "memory_limit": 0,
                 "dashboard": False,

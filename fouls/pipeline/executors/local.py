@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
-from fouls.pipeline.engine import GROUPS_IN_FLIGHT, DoneBlock, Engine
+from fouls.pipeline.engine import DoneBlock, Engine
 from fouls.pipeline.grouping import BlockGroup
 
 READY = 1
@@ -14,18 +14,18 @@ READY = 1
 
 
 def run_here(engine: Engine, groups: Iterable[BlockGroup]) -> Iterator[DoneBlock]:
-    """Run groups of blocks on an engine, two at a time so that decoding and the backbone overlap.
+    """Run groups of blocks on an engine, several at a time so that decoding, the backbone and writing overlap.
 
     Yields:
         Each block, once its group is committed. When the caller stops early, or a block raises, the blocks in flight
         end without a commit.
     """
-    with ThreadPoolExecutor(GROUPS_IN_FLIGHT, thread_name_prefix="block") as threads:
+    with ThreadPoolExecutor(engine.groups_in_flight, thread_name_prefix="block") as threads:
         waiting = iter(groups)
         running: set[Future[list[DoneBlock]]] = set()
         try:
             while True:
-                free = GROUPS_IN_FLIGHT + READY - len(running)
+                free = engine.groups_in_flight + READY - len(running)
                 running.update(threads.submit(engine.run, group) for group in islice(waiting, free))
                 if not running:
                     break
