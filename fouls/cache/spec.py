@@ -8,8 +8,10 @@ not what was typed; library and decoder versions stand beside it in the store, n
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
@@ -185,6 +187,9 @@ class Spec:
     stored_dtype: StoredDtype = "float16"
     augmentation: AugmentationSpec | None = None
     """``None``: the store has the plain pass alone."""
+    decode_resize: int | None = None
+    """Pixels to which the short side of larger pictures is scaled as they are decoded, before ``preprocessing`` and
+    ``augmentation`` see them; ``None``: they keep their size."""
 
     def __post_init__(self) -> None:
         _check_choice("precision", self.precision, Precision)
@@ -193,6 +198,12 @@ class Spec:
             raise ConfigError(f"pools is {self.pools!r}; it must be a sorted tuple without repeats")
         if self.augmentation is not None:
             self._check_jitter(self.augmentation.jitter)
+        needed = max(self.preprocessing.resize_to, self.preprocessing.resize_width or 0)
+        if self.decode_resize is not None and self.decode_resize < needed:
+            raise ConfigError(
+                f"decode resize is {self.decode_resize}; it must be {needed} at least, to which {self.backbone} "
+                "brings its frames: smaller ones would be enlarged again"
+            )
 
     def _check_jitter(self, jitter: Jitter) -> None:
         kind = self.sampling.kind
@@ -204,9 +215,10 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """The spec as JSON types (tuples are lists)."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for room, name in _LATER_FIELDS:
-            if plain[room][name] is None:
-                del plain[room][name]
+        for *rooms, name in _LATER_FIELDS:
+            part = functools.reduce(operator.getitem, rooms, plain)
+            if part[name] is None:
+                del part[name]
         return plain
 
     @classmethod
@@ -249,7 +261,7 @@ class Spec:
         return dict(_differences(self.to_dict(), other.to_dict()))
 
 
-_LATER_FIELDS = [("preprocessing", "resize_width"), ("preprocessing", "crop_rounding")]
+_LATER_FIELDS = [("preprocessing", "resize_width"), ("preprocessing", "crop_rounding"), ("decode_resize",)]
 """Fields that the first specs did not have. Where they say nothing they don't stand in the JSON, so that every
 fingerprint means what it meant before."""
 

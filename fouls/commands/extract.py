@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from fouls.cache.spec import Precision, SamplingKind, StoredDtype
+from fouls.commands.extract_values import parse_augment, parse_cluster, parse_window
 from fouls.commands.urls import AllowUrls, VideoCache, VideoCacheBytes, make_downloads
 from fouls.errors import ConfigError
 from fouls.objects.location import Location, location
-
-if TYPE_CHECKING:
-    from fouls.pipeline.augment_options import AugmentOptions
-    from fouls.pipeline.cluster_options import ClusterOptions
 
 WHAT, FRAMES, AUGMENT = "What", "Which frames", "Augmented passes"
 WHERE, CLUSTER, HOW = "Where it runs", "A cluster that stands", "How"
@@ -79,6 +76,15 @@ def extract(
         ),
     ] = None,
     dtype: Annotated[StoredDtype, typer.Option(help="Of the features on the disk.", rich_help_panel=WHAT)] = "float16",
+    decode_resize: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Scale larger pictures as they are decoded, their short side to SIZE pixels. Changes the features.",
+            show_default="as they are",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     sampling: Annotated[
         SamplingKind | None,
         typer.Option(
@@ -285,21 +291,22 @@ def extract(
             hop=hop,
             num_clips=clips,
             num_crops=crops,
-            window=_parse_window(window),
+            window=parse_window(window),
             window_fps=fps,
         ),
-        augment=_parse_augment(
+        augment=parse_augment(
             augment, scale=augment_scale, ratio=augment_ratio, flip=augment_flip, shift=augment_shift, seed=augment_seed
         ),
         precision=precision,
         stored_dtype=dtype,
+        decode_resize=decode_resize,
         manifest=manifest,
         executor=ExecutorOptions(
             gpus=gpus,
             workers=workers,
             scheduler=scheduler,
             device=device,
-            cluster=_cluster(worker_resource, worker_wait, tls_ca, tls_cert, tls_key),
+            cluster=parse_cluster(worker_resource, worker_wait, tls_ca, tls_cert, tls_key),
         ),
         batch_size=batch_size,
         compile=compile,
@@ -334,65 +341,3 @@ def _one_each(option: str, values: Sequence[T] | None, backbones: Sequence[str])
 def parse_names(names: str | None) -> tuple[str, ...]:
     """``a,b`` as names."""
     return () if names is None else tuple(name.strip() for name in names.split(","))
-
-
-def _cluster(
-    resource: str | None, wait: float | None, ca: Path | None, cert: Path | None, key: Path | None
-) -> ClusterOptions | None:
-    from fouls.pipeline.cluster_options import ClusterOptions
-
-    given = {
-        "worker_resource": resource,
-        "worker_wait_seconds": wait,
-        "tls_ca": ca,
-        "tls_cert": cert,
-        "tls_key": key,
-    }
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return ClusterOptions(**chosen) if chosen else None
-
-
-def _parse_window(window: str | None) -> tuple[int, int] | None:
-    if window is None:
-        return None
-    start, colon, stop = window.partition(":")
-    if not (colon and start.isdecimal() and stop.isdecimal()):
-        raise ConfigError(f"--window is {window!r}; it must be START:STOP in frames, such as 63:87")
-    return int(start), int(stop)
-
-
-def _parse_augment(
-    passes: int | None,
-    *,
-    scale: str | None,
-    ratio: str | None,
-    flip: float | None,
-    shift: int | None,
-    seed: int | None,
-) -> AugmentOptions | None:
-    from fouls.pipeline.augment_options import AugmentOptions
-
-    given = {
-        "scale": _parse_bounds("--augment-scale", scale),
-        "ratio": _parse_bounds("--augment-ratio", ratio),
-        "flip": flip,
-        "max_shift": shift,
-        "seed": seed,
-    }
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if passes is None:
-        if chosen:
-            option = next(iter(chosen)).removeprefix("max_")
-            raise ConfigError(f"--augment-{option} says how passes are augmented: add --augment K for how many")
-        return None
-    return AugmentOptions(passes=passes, **chosen)
-
-
-def _parse_bounds(option: str, bounds: str | None) -> tuple[float, float] | None:
-    if bounds is None:
-        return None
-    lowest, _, highest = bounds.partition(":")
-    try:
-        return float(lowest), float(highest)
-    except ValueError:
-        raise ConfigError(f"{option} is {bounds!r}; it must be MIN:MAX, such as 0.5:1") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,11 +58,13 @@ def decode_together(jobs: Sequence[tuple[VideoJob, Spec]], decoder: str) -> list
     some may do with the frames that can be decoded.
 
     Args:
-        jobs: of one file.
+        jobs: of one file; their specs have the same ``decode_resize``. Those of one spec, from several blocks, share
+            the pictures.
         decoder: see ``fouls.video.decoders``.
 
     Returns:
-        What :func:`decode` gives for each of the jobs; the seconds of reading are divided among them.
+        What :func:`decode` gives for each of the jobs, and what its neighbours need; the seconds are divided among
+        those that share the work.
 
     Raises:
         VideoError: it can't, or the file is not the one that was probed.
@@ -74,9 +77,10 @@ def _decode(
 ) -> list[DecodedVideo]:
     """By the first candidate that can; an error of a class in ``final`` ends the search."""
     torch.set_num_threads(1)  # the processes are the parallelism
+    (short_side,) = {spec.decode_resize for _, spec in jobs}
     with at_hand(jobs[0][0].file) as file:
         refusals: list[VideoError] = []
-        for candidate in candidates(decoder):
+        for candidate in candidates(decoder, short_side):
             try:
                 return _decode_with(candidate, file, jobs)
             except VideoError as error:
@@ -133,25 +137,28 @@ def _changed(file: VideoFile) -> VideoError:
 
 
 def _decode_with(decoder: str, file: VideoFile, jobs: Sequence[tuple[VideoJob, Spec]]) -> list[DecodedVideo]:
-    cutters = [Cutter(job.clips, spec) for job, spec in jobs]
+    """What each job needs; jobs of one spec share their pictures, each frame of a crop cut once for all of them."""
+    specs = list(dict.fromkeys(spec for _, spec in jobs))
+    cutters = [Cutter([clip for job, its in jobs if its == spec for clip in job.clips], spec) for spec in specs]
     frames = np.unique(np.concatenate([cutter.frames for cutter in cutters]))
     cutting_seconds = [0.0] * len(cutters)
     started = time.perf_counter()
-    with open_video(file.path, decoder) as reader:
+    with open_video(file.path, decoder, specs[0].decode_resize) as reader:
         for number, frame in _numbered(reader, frames):
             for place, cutter in enumerate(cutters):
                 cutting = time.perf_counter()
                 cutter.cut(number, frame)
                 cutting_seconds[place] += time.perf_counter() - cutting
     read_seconds = time.perf_counter() - started - sum(cutting_seconds)
+    sharers = Counter(spec for _, spec in jobs)
     return [
         DecodedVideo(
-            pictures=cutter.pictures,
+            pictures=cutters[place].pictures,
             decoder=decoder,
-            read_seconds=read_seconds / len(cutters),
-            preprocess_seconds=seconds,
+            read_seconds=read_seconds / len(jobs),
+            preprocess_seconds=cutting_seconds[place] / sharers[spec],
         )
-        for cutter, seconds in zip(cutters, cutting_seconds, strict=True)
+        for place, spec in ((specs.index(spec), spec) for _, spec in jobs)
     ]
 
 

@@ -120,6 +120,8 @@ class ExtractOptions:
     """``None``: the plain pass alone."""
     precision: Precision | None = None
     stored_dtype: StoredDtype = "float16"
+    decode_resize: int | None = None
+    """Pixels to which the short side of larger pictures is scaled as they are decoded; ``None``: not at all."""
     manifest: Location = Path("manifests")
     out: Location | None = None
     """The store; ``cache/<backbone>`` by default."""
@@ -142,7 +144,8 @@ class ExtractOptions:
     """Which videos at URLs are asked for, and where they are kept."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "decode_workers", "decode_timeout_seconds", "block_rows", "limit"):
+        names = ("decode_resize", "batch_size", "decode_workers", "decode_timeout_seconds", "block_rows", "limit")
+        for name in names:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"--{name.replace('_', '-').removesuffix('-seconds')} is {value}; it must be above 0")
@@ -221,6 +224,7 @@ _REMEMBERED = {
     "augment",
     "precision",
     "stored_dtype",
+    "decode_resize",
     "manifest",
 }
 """What decides the spec, and where the videos are listed; not how fast it goes."""
@@ -250,5 +254,6 @@ def resolve_spec(options: ExtractOptions, backbone: Backbone) -> Spec:
         pools=pools,
         precision=backbone.precision,
         stored_dtype=options.stored_dtype,
+        decode_resize=options.decode_resize,
         augmentation=options.augment.resolve(sampling.kind) if options.augment else None,
     )

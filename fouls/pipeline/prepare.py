@@ -25,6 +25,7 @@ from fouls.video.frame_index import is_url
 
 SHARED_OPTIONS = (
     *("manifest", "limit", "executor", "decoder", "decode_workers", "decode_timeout_seconds", "retry", "downloads"),
+    "decode_resize",
 )
 """What extractions that share one decoding can't differ in."""
 
@@ -93,7 +94,7 @@ def prepare_all(
     first = options[0]
     _check_alike(options)
     _check_apart(options)
-    candidates(first.decoder)
+    candidates(first.decoder, first.decode_resize)
     whole = read_manifest(first.manifest)
     _check_urls(whole, first.downloads)
     placement = place(first.executor)

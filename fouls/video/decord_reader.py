@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fouls.errors import ConfigError, VideoError
 from fouls.video.decord_log import complaints
 from fouls.video.frame_index import index_of, is_url, url_of
+from fouls.video.scaling import scaled_size
 from fouls.video.trust import DistrustError, check_count, check_trust
 from fouls.video.types import Frame, check_indices
 
@@ -23,12 +24,16 @@ NO_REPEATS = "0.0000001"
 MAX_FILE_BYTES = 128 * 2**20
 """decord reads packets ahead without a bound and may soon hold a whole file in memory. Larger files are PyAV's."""
 
+AS_IT_IS = -1
+"""Width and height with which decord does not scale."""
+
 
 class DecordReader:
     """Reads frame by frame, which is as fast as in batches, until decord's FFmpeg complains: damage is PyAV's.
 
     Args:
         path: a file, of 128 MiB at most.
+        short_side: to which pictures are scaled down; ``None``: not.
 
     Raises:
         VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where decord would not give the
@@ -38,7 +43,7 @@ class DecordReader:
 
     decoder = "decord"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, short_side: int | None = None) -> None:
         try:
             import decord
         except ImportError as error:
@@ -48,17 +53,22 @@ class DecordReader:
         decord.logging.set_level(decord.logging.QUIET)
         index = index_of(path)
         self.info = index.info
+        self._size = scaled_size(self.info.width, self.info.height, short_side)
         self._last_good: int | None = None
         if is_url(path) or os.path.getsize(path) > MAX_FILE_BYTES:
             limit = f"may hold all of a file in memory, and reads none over {MAX_FILE_BYTES // 2**20} MiB"
             raise DistrustError(self.decoder, limit)
-        check_trust(index, self.decoder)
+        scales = self._size != (self.info.width, self.info.height)
+        check_trust(index, self.decoder, scales=scales)
         heard = complaints()
         if heard is None:
             raise DistrustError(self.decoder, "hides damage on this system")
         self._complaints, self._heard_before = heard, heard.count
         try:
-            self._reader: Any = decord.VideoReader(url_of(path), num_threads=1, fault_tol=NO_REPEATS)
+            width, height = self._size if scales else (AS_IT_IS, AS_IT_IS)
+            self._reader: Any = decord.VideoReader(
+                url_of(path), width=width, height=height, num_threads=1, fault_tol=NO_REPEATS
+            )
             counted = len(self._reader)
         except Exception as error:  # decord raises what it likes
             raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
@@ -75,7 +85,7 @@ class DecordReader:
                 frame: Frame = self._reader.get_batch([number]).asnumpy()[0]
             except Exception as error:  # decord raises what it likes
                 raise self._error(f"at frame {number}: {_one_line(error)}") from None
-            if frame.shape != (self.info.height, self.info.width, 3):
+            if frame.shape != (*self._size[::-1], 3):
                 raise self._error(f"frame {number} has shape {frame.shape}")
             self._check_complaints()
             self._last_good = number

@@ -63,6 +63,8 @@ class FrameIndex:
     """FFmpeg's name of the first frame's pixel format."""
     bits: int
     """Of a sample in that format."""
+    rotation: int
+    """Degrees, counter-clockwise, by which pictures are turned to be upright."""
     declared_frames: int
     """As the header counts them; 0 where it doesn't."""
 
@@ -263,5 +265,6 @@ def _index(container: InputContainer, stream: VideoStream, packets: list[_Packet
         has_open_groups=bool((numbers[key_packets] != key_packets).any()),
         pix_fmt=first.format.name,
         bits=max(component.bits for component in first.format.components),
+        rotation=first.rotation % 360,
         declared_frames=stream.frames,
     )

@@ -42,6 +42,7 @@ class PyavReader:
 
     Args:
         path: a file, or a URL that FFmpeg can open.
+        short_side: to which pictures are scaled down; ``None``: not.
 
     Raises:
         VideoError: ``unreadable``, ``no_video_stream``, ``too_short`` or ``decode_error``.
@@ -49,12 +50,13 @@ class PyavReader:
 
     decoder = "pyav"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, short_side: int | None = None) -> None:
         self._path = path
         self._index = index_of(path)
         self.info = self._index.info
-        self._to_rgb = ToRgb()
+        self._to_rgb = ToRgb(short_side)
         self._can_seek = self._index.timestamps is not None
+        self._skips = True  # to later key frames
         self._last_good: int | None = None
         self._container: InputContainer | None = None
         self._restart()
@@ -103,8 +105,11 @@ class PyavReader:
         if target < self._next:
             if key is None or not self._seek(key):
                 self._restart()
-        elif key is not None and self._index.keys[key] >= self._next + WORTH_A_SEEK and not self._seek(key):
-            self._restart()
+        elif self._skips and key is not None and self._index.keys[key] >= self._next + WORTH_A_SEEK:
+            reached = self._next
+            if not self._seek(key):
+                self._restart()
+            self._skips = self._next >= reached  # a file whose header does not list its key frames leads back
 
     def _seek(self, key: int) -> bool:
         """Go to a key frame, or a little before it. Not every format can: then this is not tried again."""

@@ -20,8 +20,10 @@ class TorchcodecReader:
 
     Args:
         path: a file.
+        short_side: must be ``None``: torchcodec scales after it has made RGB, which gives other pixels.
 
     Raises:
+        ValueError: it is to scale.
         VideoError: as :func:`fouls.video.frame_index.index_of`; ``unreadable`` also where torchcodec would
             not give the right frames.
         ConfigError: torchcodec, or the FFmpeg that it needs, is not installed.
@@ -29,7 +31,9 @@ class TorchcodecReader:
 
     decoder = "torchcodec"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, short_side: int | None = None) -> None:
+        if short_side is not None:
+            raise ValueError(f"torchcodec is to scale to {short_side}")
         try:
             from torchcodec.decoders import VideoDecoder
         except (ImportError, RuntimeError, OSError) as error:

@@ -4,7 +4,8 @@ decord 0.6 and torchcodec 0.17 hand out a neighbour of the frame that was asked 
 are stored after a key frame are shown before it (open groups of pictures: HEVC as x265 writes it by default), where
 the format stores no times (AVI), and in MPEG transport streams. decord also believes a header that calls a frame a key
 frame which is none, dies of one that counts too many frames, and has other colours where there is a palette, where
-four rows share their chroma, and in samples of more than 8 bits. They are never asked in such a file.
+four rows share their chroma, and in samples of more than 8 bits. They are never asked in such a file; nor is decord
+where turned pictures are to be scaled, which it does the other way round.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ class DistrustError(VideoError):
         super().__init__("unreadable", f"{decoder} {reason}; --decoder pyav reads it", decoder=decoder)
 
 
-def check_trust(index: FrameIndex, decoder: str) -> None:
+def check_trust(index: FrameIndex, decoder: str, *, scales: bool = False) -> None:
     """Check, before a decoder opens a file, that it will give the frames that the index numbers.
 
     Args:
         index: of the file.
         decoder: its name.
+        scales: whether it is to scale the pictures.
 
     Raises:
         DistrustError: it will not.
@@ -38,6 +40,8 @@ def check_trust(index: FrameIndex, decoder: str) -> None:
     reason = _reason(index)
     if reason is None and decoder == "decord" and (index.bits > 8 or index.pix_fmt in MISCOLOURED):
         reason = f"has other colours in {index.pix_fmt}"
+    if reason is None and scales and index.rotation:
+        reason = "scales turned pictures in another way"
     if reason is not None:
         raise DistrustError(decoder, reason)
 

@@ -40,7 +40,7 @@ class VideoReader(Protocol):
     info: VideoInfo
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
-        """The frames with these numbers, one after another, each an array of its own.
+        """The frames with these numbers, one after another, each an array of its own; scaled, where that was asked for.
 
         Args:
             indices: ascending, none twice, all in [0, ``info.num_frames``).

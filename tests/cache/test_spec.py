@@ -77,6 +77,7 @@ def test_every_field_changes_the_fingerprint() -> None:
         replace(spec, pools=("mean",)),
         replace(spec, precision="bf16"),
         replace(spec, stored_dtype="float32"),
+        replace(spec, decode_resize=256),
     ]
     assert len({spec.fingerprint, *(other.fingerprint for other in changed)}) == len(changed) + 1
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from fouls.errors import VideoError
 from fouls.video.decoders import open_video
+from fouls.video.pyav_reader import PyavReader
 from fouls.video.types import VideoInfo, VideoReader
 from tests.video.test_decoders import torchcodec_works
 
@@ -114,3 +118,20 @@ def test_a_broken_stream_is_broken_for_all(shared: Path) -> None:
             with pytest.raises(VideoError) as caught:
                 list(reader.read(np.arange(50)))
         assert (caught.value.code, caught.value.decoder) == ("decode_error", decoder)
+
+
+def test_a_file_that_does_not_list_its_key_frames_leads_back_once(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has key frames at 0, 97, 135 and 160; a seek to the second ends at the first."""
+    landings = []
+    begin = PyavReader._begin
+
+    def note(reader: PyavReader, packets: Iterator[Packet[VideoStream]], number: int) -> None:
+        landings.append(number)
+        begin(reader, packets, number)
+
+    monkeypatch.setattr(PyavReader, "_begin", note)
+    with open_video(str(shared / "videos" / "carving_ice.mp4"), "pyav") as reader:
+        assert len(list(reader.read(np.array([0, 100, 140, 170, 199])))) == 5
+    assert landings == [0, 0]  # at the beginning, and once when it was to go on at 97
