@@ -16,6 +16,7 @@ from fouls.objects.location import Location, location
 
 if TYPE_CHECKING:
     from fouls.pipeline.benchmark.bench import BenchOptions
+    from fouls.pipeline.benchmark.effort import Effort
     from fouls.pipeline.benchmark.parity import Parity
     from fouls.pipeline.benchmark.result import BenchResult
 
@@ -50,11 +51,11 @@ def bench(
             rich_help_panel=WHAT,
         ),
     ] = None,
-    clips: Annotated[
+    videos: Annotated[
         int | None,
         typer.Option(
-            help="Clips to make; or, of a manifest, its first videos.",
-            show_default="8 batches; all of a manifest",
+            help="How many: of a manifest its first ones.",
+            show_default="as many as fit into the time",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -76,7 +77,15 @@ def bench(
     ] = False,
     decoder: Annotated[str, typer.Option(help="auto, decord, pyav, torchcodec.", rich_help_panel=HOW)] = "auto",
     decode_workers: Annotated[int | None, typer.Option(help="Decoding processes.", rich_help_panel=HOW)] = None,
-    repeats: Annotated[int, typer.Option(help="How often each is measured.", rich_help_panel=HOW)] = 5,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="How often each stage is measured.", show_default="5, fewer for want of time", rich_help_panel=HOW
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="How long it may take, about; a slow backbone may need more.", rich_help_panel=HOW)
+    ] = 60.0,
     parity: Annotated[
         bool,
         typer.Option(
@@ -110,8 +119,9 @@ def bench(
             decode_workers=decode_workers,
         ),
         own_clips=manifest is None,
-        clips=clips,
+        videos=videos,
         repeats=repeats,
+        seconds=seconds,
     )
     if parity:
         _compare(options, json_output=json_output)
@@ -123,7 +133,7 @@ def _measure(options: BenchOptions, *, json_output: bool) -> None:
     from fouls.pipeline.benchmark.bench import bench as run
 
     with console.err.status("") as status:
-        result = run(options, on_stage=status.update)
+        result = run(options, on_stage=status.update, on_effort=_announce)
     if json_output:
         typer.echo(json.dumps(result.to_dict()))
         return
@@ -131,6 +141,13 @@ def _measure(options: BenchOptions, *, json_output: bool) -> None:
     _print_facts(result)
     for sentence in result.advice:
         console.next_step(sentence)
+
+
+def _announce(effort: Effort) -> None:
+    console.warn(
+        f"measuring {effort.num_videos} video{'s' * (effort.num_videos > 1)} {effort.repeats} "
+        f"time{'s' * (effort.repeats > 1)}: about {max(1.0, effort.seconds):.0f} s"
+    )
 
 
 def _print_stages(result: BenchResult) -> None:
@@ -141,10 +158,10 @@ def _print_stages(result: BenchResult) -> None:
         ("writing", result.writing),
         ("extract", result.extract),
     ]
-    clips, times = result.extract.num_clips, len(result.extract.seconds)
+    clips, repeats = result.extract.num_clips, len(result.extract.seconds)
     console.say(
         f"{result.backbone} in {result.precision} on {result.device}, {result.batch_size} clips at once; "
-        f"{result.decoding.workers} of {result.cores} cores decode; {clips} clips, {times} times"
+        f"{result.decoding.workers} of {result.cores} cores decode; {clips} clips, {repeats} time{'s' * (repeats > 1)}"
     )
     console.table(
         "each stage alone, and the whole of extract",
@@ -160,10 +177,12 @@ def _print_facts(result: BenchResult) -> None:
         ["extract by limit", f"{result.of_limit:.1%}"],
         ["extract by forward", f"{result.of_forward:.1%}"],
         ["matrix product, 4096³", f"{result.peak_flops / 1e9:,.0f} GFLOP/s"],
-        ["bottleneck", result.bottleneck],
     ]
     if result.flops is not None and result.of_peak is not None:
-        rows.insert(4, ["forward", f"{result.flops / 1e9:,.0f} GFLOP/s, {result.of_peak:.0%} of the product's"])
+        rows.append(["forward", f"{result.flops / 1e9:,.0f} GFLOP/s, {result.of_peak:.0%} of the product's"])
+    if result.compile_seconds is not None:
+        rows.append(["compiling, once", f"{result.compile_seconds:.3g} s"])
+    rows.append(["bottleneck", result.bottleneck])
     console.table("what follows", ["", ""], rows)
 
 

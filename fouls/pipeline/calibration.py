@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
-import torch
 
 from fouls.cache.spec import Spec
 from fouls.cache.store import open_store
-from fouls.errors import VideoError
 from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.decoding import decode
+from fouls.pipeline.benchmark.limit import least_seconds
+from fouls.pipeline.benchmark.stages import decode_once, decoding_processes, time_forward
+from fouls.pipeline.devices import usable_cores
 from fouls.pipeline.engine import EngineOptions
 from fouls.pipeline.extract import plan
-from fouls.pipeline.jobs import BlockJob, VideoJob
+from fouls.pipeline.jobs import BlockJob
 from fouls.pipeline.prepare import Prepared
 from fouls.pipeline.work import find_work, make_work
-from fouls.video.isolation import IsolatedPool
 
 TRIAL_VIDEOS = 3
 
@@ -107,17 +104,15 @@ class Calibration:
 
 
 def _seconds(work: Sequence[tuple[int, Calibration]], prepared: Prepared) -> float:
-    """Time for the rows of some stores; what one of them has to read the others share.
-
-    On a CPU decoding and the backbones share the cores; on a GPU the slower of the two decides.
-    """
+    """Time for the rows of some stores; what one of them has to read the others share."""
     forward = sum(rows * trial.forward_seconds for rows, trial in work)
     read = max(rows * trial.read_seconds for rows, trial in work)
     decode = read + sum(rows * trial.preprocess_seconds for rows, trial in work)
     placement = prepared.placement
     if placement.device.startswith("cuda"):
-        return max(forward, decode / prepared.engine_options.decode_workers) / placement.engines
-    return forward + decode / (os.cpu_count() or 1)
+        decode /= prepared.engine_options.decode_workers
+        return least_seconds(forward=forward, decoding=decode, on_gpu=True) / placement.engines
+    return least_seconds(forward=forward, decoding=decode / usable_cores(), on_gpu=False)
 
 
 def calibrate(
@@ -129,32 +124,13 @@ def calibrate(
         ``None`` when not one of them could be decoded.
     """
     videos = list(islice((video for job in jobs for video in job.videos), TRIAL_VIDEOS))
-    decoding = _time_decoding(videos, options, spec)
-    if decoding is None:
+    with decoding_processes(replace(options, decode_workers=1)) as pool:
+        decode_once(pool, videos[:1], spec, options.decoder)  # the first one loads the decoder
+        num_clips, decoding = decode_once(pool, videos, spec, options.decoder)
+    if not num_clips:
         return None
     streams = spec.sampling.kind == "stream"
-    size, batch_size = backbone.preprocessing.crop, 1 if streams else batch_size
-    pictures = torch.zeros((batch_size, spec.sampling.num_frames, size, size, 3), dtype=torch.uint8)
-    seconds = 0.0
-    for _ in range(2):  # the first one warms up
-        started = time.perf_counter()
-        x = backbone.normalise(pictures)
-        for feature in (backbone.stream(x)[0] if streams else backbone.features(x)).values():
-            feature.cpu()
-        seconds = time.perf_counter() - started
-    read, preprocess = decoding
-    return Calibration(read_seconds=read, preprocess_seconds=preprocess, forward_seconds=seconds / batch_size)
-
-
-def _time_decoding(videos: list[VideoJob], options: EngineOptions, spec: Spec) -> tuple[float, float] | None:
-    """Seconds of reading and of preprocessing for one row."""
-    read, preprocess, rows = 0.0, 0.0, 0
-    with IsolatedPool(1, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]) as pool:
-        for video in videos:
-            try:
-                decoded = pool.submit(decode, video, spec, options.decoder).result()
-            except VideoError:  # the run itself will record it
-                continue
-            read, preprocess = read + decoded.read_seconds, preprocess + decoded.preprocess_seconds
-            rows += len(video.clips)
-    return (read / rows, preprocess / rows) if rows else None
+    forward = time_forward(backbone, spec, batch_size=1 if streams else batch_size, repeats=1)
+    return Calibration(
+        read_seconds=decoding.read, preprocess_seconds=decoding.preprocess, forward_seconds=forward.seconds_a_clip
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,8 +74,12 @@ def deviations(
         BackboneError: no such pool, or frames of another shape.
     """
     names = None if pools is None else list(pools)
-    wanted = _features(load, frames, Setting() if reference is None else reference, names)
-    found = _features(load, frames, setting, names)
+    wanted = features_in(load, frames, Setting() if reference is None else reference, names)
+    return deviations_from(wanted, features_in(load, frames, setting, names))
+
+
+def deviations_from(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str, Deviation]:
+    """How far the features of each pool, (B, …), are from those that are wanted."""
     return {pool: deviation(found[pool], wanted[pool]) for pool in wanted}
 
 
@@ -90,12 +94,29 @@ def deviation(features: Tensor, reference: Tensor) -> Deviation:
     )
 
 
-def _features(
-    load: Load, frames: Tensor | npt.NDArray[np.uint8], setting: Setting, pools: list[str] | None
+def features_in(
+    load: Load, frames: Tensor | npt.NDArray[np.uint8], setting: Setting, pools: Iterable[str] | None
 ) -> dict[str, Tensor]:
-    backbone = load(setting)
+    """Load a backbone, and compute the features of some clips in one setting.
+
+    Args:
+        load: see :func:`deviations`.
+        frames: uint8 (B, T, H, W, 3).
+        setting: how.
+        pools: of the features; ``None`` is the default pool.
+
+    Returns:
+        pool → float32 (B, …), on the CPU.
+    """
+    return features_of(load(setting), frames, setting.batch_size, pools)
+
+
+def features_of(
+    backbone: Backbone, frames: Tensor | npt.NDArray[np.uint8], batch_size: int, pools: Iterable[str] | None
+) -> dict[str, Tensor]:
+    """The features of some clips, so many at once: pool → float32 (B, …), on the CPU."""
+    names = backbone.check_pools(pools)
     batches = [
-        backbone.encode(frames[first : first + setting.batch_size], pools)
-        for first in range(0, len(frames), setting.batch_size)
+        backbone.encode(frames[first : first + batch_size], names) for first in range(0, len(frames), batch_size)
     ]
-    return {pool: torch.cat([batch[pool] for batch in batches]).cpu() for pool in batches[0]}
+    return {pool: torch.cat([batch[pool] for batch in batches]).cpu() for pool in names}

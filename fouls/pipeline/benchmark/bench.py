@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,28 +12,23 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from fouls.cache.layout import choose_block_rows
-from fouls.cache.store import Store, open_store
-from fouls.cache.summary import summarise
 from fouls.errors import ConfigError, RunError
 from fouls.manifests.table import absolute_paths
 from fouls.pipeline.backbones.counting import count
 from fouls.pipeline.backbones.loading import load_blank
 from fouls.pipeline.benchmark.clips import make_clips
+from fouls.pipeline.benchmark.effort import MAX_BATCHES, Effort, Machine, choose_effort
 from fouls.pipeline.benchmark.parity import Parity, compare
 from fouls.pipeline.benchmark.result import BenchResult
-from fouls.pipeline.benchmark.stages import measure_peak, time_decoding, time_forward, time_writing
-from fouls.pipeline.benchmark.timing import Timing
+from fouls.pipeline.benchmark.stages import PRODUCT_SIZE, measure_peak, time_decoding, time_forward, time_writing
+from fouls.pipeline.benchmark.whole import time_extract
+from fouls.pipeline.calibration import TRIAL_VIDEOS, calibrate
 from fouls.pipeline.devices import default_batch_size, default_precision, place, usable_cores
-from fouls.pipeline.engine import Engine, Member
-from fouls.pipeline.executors.local import run_here
-from fouls.pipeline.extract import make_groups, plan, write_plan
+from fouls.pipeline.extract import plan
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.prepare import Prepared, prepare
-from fouls.pipeline.work import find_work, make_work
-from fouls.video.isolation import IsolatedPool
+from fouls.pipeline.work import Work, make_work
 
-BATCHES = 8
-"""Batches of which the clips are made, where their number is not given."""
 BLOCKS = 4
 """Blocks of the extraction that is measured, where there are clips enough."""
 LARGE_PLAN = 10**6
@@ -49,31 +43,48 @@ class BenchOptions:
     """Of the extraction; its store is a temporary one."""
     own_clips: bool = False
     """Measure on clips that are made, not on the manifest's videos."""
-    clips: int | None = None
-    """How many; ``None``: all of the manifest, or some batches of own ones."""
-    repeats: int = 5
+    videos: int | None = None
+    """How many; ``None``: as many as fit into the time."""
+    repeats: int | None = None
+    """How often each stage is measured; ``None``: as often as fits into the time, five times at most."""
+    seconds: float = 60.0
+    """How long it may take, about; what is asked for, or the least that can be measured, may take longer."""
+    product_size: int = PRODUCT_SIZE
+    """Rows and columns of the matrices by whose product the device's peak is measured."""
 
     def __post_init__(self) -> None:
-        for name in ("clips", "repeats"):
+        for name in ("videos", "repeats"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name} is {value}; it must be 1 or more")
+        if not 0 < self.seconds < float("inf"):
+            raise ConfigError(f"--seconds is {self.seconds}; it must be above 0")
 
 
-def bench(options: BenchOptions, *, on_stage: Callable[[str], None] = lambda stage: None) -> BenchResult:
+def bench(
+    options: BenchOptions,
+    *,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_effort: Callable[[Effort], None] = lambda effort: None,
+) -> BenchResult:
     """Measure the stages of an extraction one by one, and all of it.
 
     Args:
         options: what is measured.
         on_stage: called with the name of what is being measured now.
+        on_effort: called once it is known how much is measured, and how long that will take.
 
     Raises:
         RunError: not one of the videos could be decoded, or rows of the extraction failed.
         ConfigError: several devices at once, or options that can't work.
         FoulsError: as :func:`fouls.pipeline.prepare.prepare`.
     """
+    started = time.perf_counter()
     with _prepared(options, on_stage) as (prepared, folder):
-        return _measure(_with_blocks(prepared), folder, options.repeats, on_stage)
+        on_stage("trying what a clip costs")
+        prepared, effort = _fit(prepared, options, options.seconds - (time.perf_counter() - started))
+        on_effort(effort)
+        return _measure(prepared, folder, effort.repeats, options.product_size, on_stage)
 
 
 def check_parity(options: BenchOptions, *, on_stage: Callable[[str], None] = lambda stage: None) -> Iterator[Parity]:
@@ -88,33 +99,63 @@ def check_parity(options: BenchOptions, *, on_stage: Callable[[str], None] = lam
         VideoError: no decoder can read the video.
         FoulsError: as :func:`bench`.
     """
-    with _prepared(replace(options, clips=options.clips or 1), on_stage) as (prepared, _):
-        sound = prepared.manifest.filter(pc.is_null(prepared.manifest["probe_error"]))
-        if not sound.num_rows:
-            raise RunError(f"{prepared.options.manifest} has no video that could be probed")
-        on_stage("comparing")
+    with _prepared(options, on_stage) as (prepared, _):
         yield from compare(
             prepared.recipe,
-            absolute_paths(sound.slice(0, 1))[0],
+            absolute_paths(prepared.manifest.slice(0, 1))[0],
             batch_size=prepared.batch_size(LARGE_PLAN),
             pools=prepared.spec.pools,
+            on_setting=on_stage,
         )
 
 
 @contextmanager
 def _prepared(options: BenchOptions, on_stage: Callable[[str], None]) -> Iterator[tuple[Prepared, Path]]:
-    """The extraction, and a folder for what is made on the way."""
+    """The extraction of videos that could be probed, no more than may be measured; and a folder for what is made."""
     with tempfile.TemporaryDirectory(prefix="fouls-bench-") as name:
-        folder, wanted = Path(name), replace(options.extract, limit=options.clips)
+        folder, wanted = Path(name), options.extract
+        size = wanted.batch_size or default_batch_size(place(wanted.executor).device)
+        most = options.videos or MAX_BATCHES * size
         if options.own_clips:
             on_stage("making clips")
-            size = wanted.batch_size or default_batch_size(place(wanted.executor).device)
-            wanted = replace(wanted, manifest=make_clips(folder / "clips", options.clips or BATCHES * size))
+            wanted = replace(wanted, manifest=make_clips(folder / "clips", most))
         on_stage("loading the backbone")
         prepared = prepare(replace(wanted, out=folder / "store"))
         if prepared.placement.on_cluster:
             raise ConfigError("bench measures one device in this process: give --device cpu, cuda or cuda:1")
-        yield prepared, folder
+        sound = prepared.manifest.filter(pc.is_null(prepared.manifest["probe_error"]))
+        if not sound.num_rows:
+            raise RunError(f"{wanted.manifest} has no video that could be probed: `fouls manifest show` says more")
+        yield replace(prepared, manifest=sound.slice(0, most)), folder
+
+
+def _fit(prepared: Prepared, options: BenchOptions, seconds: float) -> tuple[Prepared, Effort]:
+    """Try what a clip costs, and leave as many videos as fit into the time.
+
+    Raises:
+        RunError: not one of those that were tried could be decoded.
+    """
+    engine, videos = prepared.engine_options, prepared.manifest.num_rows
+    work, _ = _work(prepared)
+    batch_size = _batch_size(prepared, work.num_rows)
+    trial = calibrate(prepared.backbone, work.jobs(), engine, prepared.spec, batch_size=batch_size)
+    if trial is None:
+        raise RunError(f"none of the first {min(TRIAL_VIDEOS, videos)} videos could be decoded: leave them out")
+    effort = choose_effort(
+        trial,
+        Machine(
+            on_gpu=prepared.placement.device.startswith("cuda"),
+            cores=usable_cores(),
+            decode_workers=engine.decode_workers,
+        ),
+        seconds=seconds,
+        batch_size=batch_size,
+        rows_a_video=work.num_rows / videos,
+        num_videos=videos,
+        repeats=options.repeats,
+        exactly=options.videos is not None,
+    )
+    return _with_blocks(replace(prepared, manifest=prepared.manifest.slice(0, effort.num_videos))), effort
 
 
 def _with_blocks(prepared: Prepared) -> Prepared:
@@ -124,26 +165,33 @@ def _with_blocks(prepared: Prepared) -> Prepared:
     batch_size = prepared.batch_size(num_rows)
     largest = choose_block_rows(LARGE_PLAN, prepared.pool_shapes, prepared.spec.stored_dtype)
     block_rows = options.block_rows or min(largest, max(batch_size, num_rows // BLOCKS // batch_size * batch_size))
-    return replace(prepared, options=replace(prepared.options, block_rows=block_rows))
+    return replace(prepared, options=replace(options, block_rows=block_rows))
 
 
-def _measure(prepared: Prepared, folder: Path, repeats: int, on_stage: Callable[[str], None]) -> BenchResult:
-    backbone, spec, options = prepared.backbone, prepared.spec, prepared.engine_options
-    streams = spec.sampling.kind == "stream"
+def _work(prepared: Prepared) -> tuple[Work, int]:
+    """All that is to be done, and the rows of a block."""
     new, block_rows = plan(prepared)
-    batch_size = 1 if streams else prepared.batch_size(block_rows)
-    work = replace(make_work(new, block_rows, prepared.manifest, {}), downloads=prepared.options.downloads)
+    return replace(make_work(new, block_rows, prepared.manifest, {}), downloads=prepared.options.downloads), block_rows
+
+
+def _batch_size(prepared: Prepared, block_rows: int) -> int:
+    """Clips in a forward pass; a stream goes on video by video."""
+    return 1 if prepared.spec.sampling.kind == "stream" else prepared.batch_size(block_rows)
+
+
+def _measure(
+    prepared: Prepared, folder: Path, repeats: int, product_size: int, on_stage: Callable[[str], None]
+) -> BenchResult:
+    backbone, spec = prepared.backbone, prepared.spec
+    work, block_rows = _work(prepared)
+    batch_size = _batch_size(prepared, block_rows)
     videos = [video for job in work.jobs() for video in job.videos]
-    if not videos:
-        raise RunError(
-            f"{prepared.options.manifest} has no video that could be probed: `fouls manifest show` says more"
-        )
     on_stage("decoding and preprocessing alone")
-    decoding = time_decoding(videos, spec, options, repeats=repeats)
+    decoding = time_decoding(videos, spec, prepared.engine_options, repeats=repeats)
     if decoding is None:
-        raise RunError(f"not one of {len(videos)} videos could be decoded: `fouls manifest show` says more")
+        raise RunError(f"not one of {len(videos)} videos could be decoded: leave them out")
     on_stage("forward alone")
-    forward = time_forward(backbone, spec, batch_size=batch_size, repeats=repeats)
+    forward = time_forward(backbone, spec, batch_size=batch_size, repeats=repeats, warm_up=False)
     on_stage("the whole of extract")
     whole, store = time_extract(prepared, folder / "stores", repeats=repeats)
     on_stage("writing alone")
@@ -161,47 +209,13 @@ def _measure(prepared: Prepared, folder: Path, repeats: int, on_stage: Callable[
         forward=forward,
         writing=writing,
         extract=whole,
-        multiply_adds=None if streams else _multiply_adds(prepared),
-        peak_flops=measure_peak(backbone.device, backbone.precision, repeats=repeats),
+        multiply_adds=None if spec.sampling.kind == "stream" else _multiply_adds(prepared),
+        peak_flops=measure_peak(backbone.device, backbone.precision, repeats=repeats, size=product_size),
+        compile_seconds=backbone.compile_seconds,
     )
-
-
-def time_extract(prepared: Prepared, folder: Path, *, repeats: int) -> tuple[Timing, Store]:
-    """Extract everything into new stores, and once before; from the first block's beginning to the last one's commit.
-
-    What is done once, however many clips there are, does not count: loading the backbone, starting the decoding
-    processes, planning.
-
-    Returns:
-        The timing, and the last store.
-
-    Raises:
-        RunError: rows failed.
-    """
-    seconds = []
-    options = prepared.engine_options
-    with IsolatedPool(
-        options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
-    ) as pool:
-        for number in range(repeats + 1):
-            shutil.rmtree(folder / str(number - 1), ignore_errors=True)
-            path = folder / str(number)
-            into = replace(prepared, options=replace(prepared.options, out=path))
-            write_plan(into)
-            store = open_store(path)
-            work = find_work(store, into.manifest, retry=None, downloads=into.options.downloads)
-            member = Member(store=store, backbone=into.backbone, batch_size=into.batch_size(store.block_rows))
-            started = time.perf_counter()
-            for _ in run_here(Engine([member], options, pool), make_groups([into], [work])):
-                pass
-            seconds.append(time.perf_counter() - started)
-            summary = summarise(store)
-            if summary.failed or summary.todo:
-                raise RunError(f"{summary.failed} of {summary.rows} clips failed: leave their videos out")
-    return Timing(num_clips=summary.done, seconds=tuple(seconds[1:])), store
 
 
 def _multiply_adds(prepared: Prepared) -> int | None:
     """Of a clip; ``None`` where the checkpoint has another net than the one of its name."""
-    counted = count(load_blank(prepared.recipe.name, num_frames=prepared.recipe.num_frames))
-    return counted.multiply_adds if counted.parameters == prepared.backbone.num_parameters else None
+    blank = load_blank(prepared.recipe.name, num_frames=prepared.recipe.num_frames)
+    return count(blank).multiply_adds if blank.num_parameters == prepared.backbone.num_parameters else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow as pa
 
 from fouls.manifests.build import build_manifest, list_videos
 from fouls.manifests.builders.listing import BuildOptions
+from fouls.manifests.table import read_manifest, write_manifest
 
 HEIGHT, WIDTH, NUM_FRAMES, FPS = 224, 398, 126, 25
 """As SoccerNet's MVFoul has its clips."""
@@ -18,19 +19,22 @@ _GRAIN = 4
 
 
 def make_clips(folder: Path, num_videos: int) -> Path:
-    """Write one video, copies of it, and their manifest.
+    """Write one video, and a manifest that names it again and again.
 
     Returns:
         The manifest.
     """
     videos = folder / "videos"
     videos.mkdir(parents=True)
-    first = videos / f"{0:06d}.mp4"
-    write_video(first)
-    for number in range(1, num_videos):
-        shutil.copyfile(first, videos / f"{number:06d}.mp4")
+    write_video(videos / "swing.mp4")
     manifest = folder / "manifests" / "videos.parquet"
     build_manifest(list_videos("videos", BuildOptions(sources=(videos,))), manifest)
+    table = read_manifest(manifest).take(pa.array([0] * num_videos))
+    names = pa.array([f"swing-{number:06d}" for number in range(num_videos)])
+    for column in ("video_id", "sample_id"):
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, table.schema.field(place), names)
+    write_manifest(table, manifest)
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fouls.errors import BackboneError, ConfigError, VideoError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.loading import load_backbone
-from fouls.pipeline.backbones.parity import Deviation, Load, Setting, deviation, deviations
+from fouls.pipeline.backbones.parity import Deviation, Load, Setting, deviations_from, features_in, features_of
 from fouls.pipeline.executors.recipe import BackboneRecipe
 from fouls.pipeline.sampling import views
 from fouls.video.decoders import DECODERS, open_video
@@ -38,7 +38,14 @@ class Parity:
     """By pool."""
 
 
-def compare(recipe: BackboneRecipe, path: str, *, batch_size: int, pools: Sequence[str] | None) -> Iterator[Parity]:
+def compare(
+    recipe: BackboneRecipe,
+    path: str,
+    *,
+    batch_size: int,
+    pools: Sequence[str] | None,
+    on_setting: Callable[[str], None] = lambda setting: None,
+) -> Iterator[Parity]:
     """Change one thing after the other, from fp32, a clip at a time, as the library that the net is from computes it.
 
     Args:
@@ -46,44 +53,39 @@ def compare(recipe: BackboneRecipe, path: str, *, batch_size: int, pools: Sequen
         path: a video.
         batch_size: of the extraction.
         pools: of the features; ``None``: the default pool.
+        on_setting: called with what is being computed now.
 
     Raises:
         VideoError: no decoder can read the video.
         BackboneError: a stream net, or no such pool.
     """
     load: Load = partial(_load, recipe)
+    on_setting("plain features")
     plain = load(Setting())
     if plain.streams:
         raise BackboneError(f"{plain.name} goes through a video frame by frame: --parity compares nets that take clips")
-    readers = _read_with_each(path, plain.num_frames)
-    yield from compare_decoders(plain, readers, pools)
+    frames = _read_with_each(path, plain.num_frames)
+    (first, wanted), *others = [(name, features_of(plain, clips, 1, pools)) for name, clips in frames.items()]
     del plain
-    yield from compare_settings(load, next(iter(readers.values())), recipe, batch_size, pools)
-
-
-def compare_decoders(plain: Backbone, frames: dict[str, Frames], pools: Sequence[str] | None) -> Iterator[Parity]:
-    """The frames of each decoder against those of the first."""
-    (first, wanted), *others = [(decoder, plain.encode(of_decoder, pools)) for decoder, of_decoder in frames.items()]
     for decoder, found in others:
-        by_pool = {pool: deviation(found[pool].cpu(), wanted[pool].cpu()) for pool in wanted}
-        yield Parity(what="decoder", here=decoder, there=first, deviations=by_pool)
+        yield Parity(what="decoder", here=decoder, there=first, deviations=deviations_from(wanted, found))
+    for what, here, there, setting in _settings(recipe, min(batch_size, NUM_CLIPS)):
+        on_setting(f"{what}: {here}")
+        found = features_in(load, frames[first], setting, pools)
+        yield Parity(what=what, here=here, there=there, deviations=deviations_from(wanted, found))
 
 
-def compare_settings(
-    load: Load, frames: Frames, recipe: BackboneRecipe, batch_size: int, pools: Sequence[str] | None
-) -> Iterator[Parity]:
-    """The same frames in other ways."""
-    batch_size = min(batch_size, len(frames))
+def _settings(recipe: BackboneRecipe, batch_size: int) -> list[tuple[str, str, str, Setting]]:
+    """What is changed, to what, from what, and the setting; what is the same here and there is left out."""
+    plain = Setting()
     own = Setting(precision=recipe.precision, batch_size=batch_size, attention=None, compile=recipe.compile)
     ways = [
-        ("precision", recipe.precision, "fp32", replace(Setting(), precision=recipe.precision)),
-        ("batch size", str(batch_size), "1", replace(Setting(), batch_size=batch_size)),
-        ("compile", "yes" if recipe.compile else "no", "no", replace(Setting(), compile=recipe.compile)),
+        ("precision", recipe.precision, "fp32", replace(plain, precision=recipe.precision)),
+        ("batch size", str(batch_size), "1", replace(plain, batch_size=batch_size)),
+        ("compile", "yes" if recipe.compile else "no", "no", replace(plain, compile=recipe.compile)),
         ("extract", "as it does it", "plain", own),
     ]
-    for what, here, there, setting in ways:
-        if here != there:
-            yield Parity(what=what, here=here, there=there, deviations=deviations(load, frames, setting, pools=pools))
+    return [way for way in ways if way[1] != way[2]]
 
 
 def read_clips(path: str, decoder: str, num_frames: int) -> Frames:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fouls.cache.spec import Precision
+from fouls.pipeline.benchmark.limit import least_seconds
 from fouls.pipeline.benchmark.stages import Decoding
 from fouls.pipeline.benchmark.timing import Timing
 
@@ -35,6 +36,8 @@ class BenchResult:
     """Of a clip's forward pass; ``None``: not known, for stream nets, whose clips go on, among others."""
     peak_flops: float
     """Operations a second of a large matrix product in the same precision; two for each multiply-add."""
+    compile_seconds: float | None
+    """What the first batch took, which compiles; ``None``: nothing is compiled."""
 
     @property
     def on_gpu(self) -> bool:
@@ -60,16 +63,14 @@ class BenchResult:
 
     @property
     def limit(self) -> float:
-        """Clips a second that the whole can't exceed.
-
-        On a CPU the forward pass alone and the core-seconds of decoding and preprocessing by the number of cores; on a
-        GPU, where all run at once, the slowest stage alone.
-        """
+        """Clips a second that the whole can't exceed: see :func:`~fouls.pipeline.benchmark.limit.least_seconds`."""
         shares = self.shares
-        decoding = shares["decoding"] + shares["preprocessing"]
-        if self.on_gpu:
-            return 1 / max(decoding, shares["forward"], shares["writing"])
-        return 1 / (shares["forward"] + decoding)
+        return 1 / least_seconds(
+            forward=shares["forward"],
+            decoding=shares["decoding"] + shares["preprocessing"],
+            writing=shares["writing"],
+            on_gpu=self.on_gpu,
+        )
 
     @property
     def of_limit(self) -> float:
@@ -130,6 +131,7 @@ class BenchResult:
             "cores": self.cores,
             "decode_workers": self.decoding.workers,
             "clips": self.extract.num_clips,
+            "repeats": len(self.extract.seconds),
             "stages": {name: timing.to_dict() for name, timing in stages.items()},
             "decoding_core_seconds_a_clip": self.decoding.cost("cores"),
             "limit_clips_per_second": self.limit,
@@ -139,6 +141,7 @@ class BenchResult:
             "flops_per_second": self.flops,
             "peak_flops_per_second": self.peak_flops,
             "of_peak": self.of_peak,
+            "compile_seconds": self.compile_seconds,
             "bottleneck": self.bottleneck,
             "advice": list(self.advice),
         }

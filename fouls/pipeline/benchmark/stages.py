@@ -61,29 +61,43 @@ def time_decoding(videos: Sequence[VideoJob], spec: Spec, options: EngineOptions
     Returns:
         ``None`` when not one of them could be decoded.
     """
-    with IsolatedPool(
-        options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.benchmark.stages"]
-    ) as pool:
-        costs: list[tuple[int, DecodingCost]] = []
-
-        def decode_all() -> None:
-            futures = [(len(video.clips), pool.submit(time_video, video, spec, options.decoder)) for video in videos]
-            found = []
-            for clips, future in futures:
-                try:
-                    found.append((clips, future.result()))
-                except VideoError:  # the run itself will record it
-                    continue
-            costs.append(_total(found))
-
-        decode_all()
-        num_clips = costs.pop()[0]
+    with decoding_processes(options) as pool:
+        num_clips, _ = decode_once(pool, videos, spec, options.decoder)
         if not num_clips:
             return None
-        together = repeat(decode_all, num_clips=num_clips, repeats=repeats)
-    return Decoding(
-        together=together, costs=tuple(cost for _, cost in costs[1:]), workers=min(options.decode_workers, len(videos))
+        costs: list[DecodingCost] = []
+        together = repeat(
+            lambda: costs.append(decode_once(pool, videos, spec, options.decoder)[1]),
+            num_clips=num_clips,
+            repeats=repeats,
+            warm_up=False,
+        )
+    return Decoding(together=together, costs=tuple(costs), workers=min(options.decode_workers, len(videos)))
+
+
+def decoding_processes(options: EngineOptions) -> IsolatedPool:
+    """Processes that :func:`decode_once` can use."""
+    return IsolatedPool(options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"])
+
+
+def decode_once(pool: IsolatedPool, videos: Sequence[VideoJob], spec: Spec, decoder: str) -> tuple[int, DecodingCost]:
+    """Decode videos, those that can't be decoded left out.
+
+    Returns:
+        How many clips there are, and what one costs.
+    """
+    futures = [(len(video.clips), pool.submit(time_video, video, spec, decoder)) for video in videos]
+    clips, found = 0, []
+    for of_video, future in futures:
+        try:
+            found.append(future.result())
+        except VideoError:  # an extraction will record it
+            continue
+        clips += of_video
+    read, preprocess, cores = (
+        sum(getattr(cost, part) for cost in found) / max(1, clips) for part in ("read", "preprocess", "cores")
     )
+    return clips, DecodingCost(read=read, preprocess=preprocess, cores=cores)
 
 
 def time_video(video: VideoJob, spec: Spec, decoder: str) -> DecodingCost:
@@ -95,16 +109,9 @@ def time_video(video: VideoJob, spec: Spec, decoder: str) -> DecodingCost:
     )
 
 
-def _total(found: Sequence[tuple[int, DecodingCost]]) -> tuple[int, DecodingCost]:
-    """How many clips there are, and what one costs."""
-    clips = sum(number for number, _ in found)
-    read, preprocess, cores = (
-        sum(getattr(cost, part) for _, cost in found) / max(1, clips) for part in ("read", "preprocess", "cores")
-    )
-    return clips, DecodingCost(read=read, preprocess=preprocess, cores=cores)
-
-
-def time_forward(backbone: Backbone, spec: Spec, *, batch_size: int, repeats: int, num_batches: int = 1) -> Timing:
+def time_forward(
+    backbone: Backbone, spec: Spec, *, batch_size: int, repeats: int, num_batches: int = 1, warm_up: bool = True
+) -> Timing:
     """Push batches through the backbone that are on the device already, to features that are in memory here.
 
     Args:
@@ -113,6 +120,7 @@ def time_forward(backbone: Backbone, spec: Spec, *, batch_size: int, repeats: in
         batch_size: clips at once; 1 for a stream net.
         repeats: how often it is timed.
         num_batches: batches each time, one after the other.
+        warm_up: see :func:`~fouls.pipeline.benchmark.timing.repeat`.
     """
     size = backbone.preprocessing.crop
     generator = torch.Generator().manual_seed(0)
@@ -126,7 +134,7 @@ def time_forward(backbone: Backbone, spec: Spec, *, batch_size: int, repeats: in
             for feature in features.values():
                 feature.cpu()
 
-    return repeat(forward, num_clips=num_batches * batch_size, repeats=repeats)
+    return repeat(forward, num_clips=num_batches * batch_size, repeats=repeats, warm_up=warm_up)
 
 
 def time_writing(store: Store, *, repeats: int) -> Timing:
@@ -142,12 +150,10 @@ def time_writing(store: Store, *, repeats: int) -> Timing:
     return repeat(write, num_clips=num_clips, repeats=repeats)
 
 
-def measure_peak(device: torch.device, precision: Precision, *, repeats: int) -> float:
+def measure_peak(device: torch.device, precision: Precision, *, repeats: int, size: int = PRODUCT_SIZE) -> float:
     """Operations a second of a product of large square matrices: two for each multiply-add, the median."""
     left, right = (
-        torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, generator=torch.Generator().manual_seed(seed)).to(
-            device, DTYPES[precision]
-        )
+        torch.randn(size, size, generator=torch.Generator().manual_seed(seed)).to(device, DTYPES[precision])
         for seed in (0, 1)
     )
 
@@ -156,4 +162,4 @@ def measure_peak(device: torch.device, precision: Precision, *, repeats: int) ->
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return 2 * PRODUCT_SIZE**3 * repeat(multiply, num_clips=1, repeats=repeats).clips_per_second
+    return 2 * size**3 * repeat(multiply, num_clips=1, repeats=repeats).clips_per_second

@@ -47,15 +47,22 @@ class Timing:
         }
 
 
-def repeat(work: Callable[[], object], *, num_clips: int, repeats: int) -> Timing:
-    """Do some work again and again; once before, for whatever only the first time needs.
+def repeat(work: Callable[[], object], *, num_clips: int, repeats: int, warm_up: bool = True) -> Timing:
+    """Do some work again and again.
+
+    Args:
+        work: what is timed.
+        num_clips: clips that it does.
+        repeats: how often it is timed.
+        warm_up: do it once before, for whatever only the first time needs.
 
     Raises:
         ConfigError: ``repeats`` is below 1.
     """
     if repeats < 1:
         raise ConfigError(f"repeats is {repeats}; it must be 1 or more")
-    work()
+    if warm_up:
+        work()
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()

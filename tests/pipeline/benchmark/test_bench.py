@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ from tests.pipeline.test_extract import break_pictures
 
 def options(project: Project, **changes: Any) -> BenchOptions:
     extract = replace(project.options(), block_rows=None, out=None)
-    return BenchOptions(extract=replace(extract, **changes), repeats=2)
+    return BenchOptions(extract=replace(extract, **changes), repeats=2, product_size=64)
 
 
 def test_all_stages_of_all_clips(project: Project) -> None:
-    stages: list[str] = []
-    found = bench(options(project), on_stage=stages.append)
+    stages, efforts = [], []
+    found = bench(options(project), on_stage=stages.append, on_effort=efforts.append)
+    assert [(effort.num_videos, effort.repeats) for effort in efforts] == [(NUM_VIDEOS, 2)]
     assert found.decoding.together.num_clips == found.extract.num_clips == found.writing.num_clips == NUM_VIDEOS
     assert (found.forward.num_clips, found.batch_size, found.cores >= 1) == (2, 2, True)
     timings = (found.decoding.together, found.forward, found.writing, found.extract)
@@ -42,6 +44,7 @@ def test_all_stages_of_all_clips(project: Project) -> None:
     assert found.multiply_adds is None  # the tiny net is not the one of its name
     plain = found.to_dict()
     assert list(plain["stages"]) == ["decoding", "preprocessing", "forward", "writing", "extract"]
+    assert json.loads(json.dumps(plain)) == plain
     assert plain["of_limit"] == plain["stages"]["extract"]["clips_per_second"] / plain["limit_clips_per_second"]
     assert stages[0] == "loading the backbone"
     assert not (project.path / "cache").exists()
@@ -51,10 +54,11 @@ def test_clips_that_it_makes(tmp_path: Path, tiny_weights: Path) -> None:
     extract = ExtractOptions(
         backbone="videomae", weights=str(tiny_weights), executor=ExecutorOptions(device="cpu"), batch_size=2
     )
-    found = bench(BenchOptions(extract=extract, own_clips=True, clips=3, repeats=1))
+    found = bench(BenchOptions(extract=extract, own_clips=True, videos=3, repeats=1, product_size=64))
     assert (found.extract.num_clips, found.decoding.together.num_clips) == (3, 3)
     table = read_manifest(make_clips(tmp_path, 2))
     assert (table["num_frames"].to_pylist(), table["probe_error"].to_pylist()) == ([NUM_FRAMES] * 2, [None] * 2)
+    assert len(set(table["video_id"].to_pylist())) == 2
 
 
 def test_what_cannot_be_measured_is_said(project: Project) -> None:
@@ -87,7 +91,7 @@ def test_forward_and_products(project: Project) -> None:
     prepared = prepare(project.options())
     found = time_forward(prepared.backbone, prepared.spec, batch_size=3, repeats=2, num_batches=4)
     assert (found.num_clips, len(found.seconds)) == (12, 2)
-    assert measure_peak(torch.device("cpu"), "fp32", repeats=1) > 1e8
+    assert measure_peak(torch.device("cpu"), "fp32", repeats=1, size=512) > 1e8
 
 
 def test_parity_is_of_the_features(project: Project, tiny_weights: Path) -> None:
