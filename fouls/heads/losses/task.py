@@ -41,7 +41,7 @@ class TaskLoss:
             training: with the margin of ``arcface`` and the adjustment of logits, which predictions do without.
         """
         if training:
-            logits = self._as_trained(logits, labels)
+            logits = self.as_trained(logits, labels)
         match self.config.kind:
             case "soft_f1":
                 return soft_f1(logits, labels, shares)
@@ -59,7 +59,8 @@ class TaskLoss:
             return focal(logits, labels, weights, self.config.focal_gamma, smoothing)
         return cross_entropy(logits, labels, weights, smoothing)
 
-    def _as_trained(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def as_trained(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The logits that a loss sees in training, (N, classes): with margin and adjustment, row by row."""
         config = self.config
         if config.kind == "arcface":
             logits = add_margin(logits, labels, scale=config.arcface_scale, margin=config.arcface_margin)

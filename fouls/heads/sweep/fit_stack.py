@@ -22,7 +22,7 @@ from fouls.heads.precision import training_dtype
 from fouls.heads.samples import Samples
 from fouls.heads.sweep.adamw import StackedAdamW
 from fouls.heads.sweep.objective import StackedObjective, StackedTally
-from fouls.heads.sweep.stack import Stack
+from fouls.heads.sweep.stack import make_stack
 from fouls.heads.tally import EVALUATION_BATCH, EpochScores
 from fouls.heads.tasks import Task
 from fouls.heads.train import (
@@ -127,8 +127,9 @@ class _Models:
         self, head: Head, members: Sequence[Member], objectives: Sequence[Objective], config: TrainConfig
     ) -> None:
         self.config = config
+        self.device = next(head.parameters()).device
         self.members = list(members)
-        self.stack = Stack(head)
+        self.stack = make_stack(head)
         self.names = [name for name, _ in head.named_parameters()]
         self._set_objectives(objectives, [dataclasses.replace(one, weights=dict(one.weights)) for one in objectives])
         self.optimiser = StackedAdamW(self.stack.copies(len(members)), *self._rates())
@@ -212,7 +213,7 @@ class _Models:
         self.fixed = StackedObjective(fixed)  # tasks weigh what they did at first: valid losses of all epochs compare
 
     def _rates(self) -> tuple[Tensor, Tensor]:
-        device = next(self.stack.head.parameters()).device
+        device = self.device
         return (
             torch.tensor([member.lr for member in self.members], device=device),
             torch.tensor([member.weight_decay for member in self.members], device=device),

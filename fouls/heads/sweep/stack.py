@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fouls.heads.batch import Batch, Extras, HeadOutput
-from fouls.heads.head import Head
+from fouls.heads.head import Head, module_key
+from fouls.heads.multi_task import MultiTaskHead
 from fouls.heads.sweep.products import share_inputs
 
 StackedOutput = dict[str, Any]
@@ -50,6 +52,56 @@ class Stack:
 
         outputs: StackedOutput = torch.func.vmap(one, randomness="same")(*parameters)
         return outputs
+
+
+class WideStack:
+    """K heads whose output layers alone have parameters: one head with K times as many outputs. As :class:`Stack`."""
+
+    def __init__(self, head: Head) -> None:
+        """Make a stack of a head of which :meth:`fits` is true."""
+        self.head = copy.deepcopy(head)
+        assert isinstance(self.head, MultiTaskHead)
+        self.outputs = {name: _Wide() for name in self.head.task_names}
+        self.head.outputs = nn.ModuleDict({module_key(name): output for name, output in self.outputs.items()})
+        self._first = [parameter.detach() for parameter in head.parameters()]
+
+    @staticmethod
+    def fits(head: Head) -> bool:
+        """Whether a head can be stacked so."""
+        if not isinstance(head, MultiTaskHead) or not all(
+            type(output) is nn.Linear for output in head.outputs.values()
+        ):
+            return False
+        return len(list(head.parameters())) == len(list(head.outputs.parameters()))
+
+    def copies(self, count: int) -> list[Tensor]:
+        """See :meth:`Stack.copies`."""
+        return [parameter.expand(count, *parameter.shape) for parameter in self._first]
+
+    def __call__(self, parameters: Sequence[Tensor], batch: Batch) -> StackedOutput:
+        """See :meth:`Stack.__call__`."""
+        count = len(parameters[0])
+        for output, weight, bias in zip(self.outputs.values(), parameters[::2], parameters[1::2], strict=True):
+            output.weight, output.bias = weight.flatten(0, 1), bias.flatten()
+        wide = self.head.classify(batch).logits  # (…, K × classes)
+        logits = {name: of_all.reshape(*of_all.shape[:-1], count, -1).movedim(-2, 0) for name, of_all in wide.items()}
+        return {"logits": logits, "stages": {}, "assisting": {}}
+
+
+class _Wide(nn.Module):
+    """A linear layer whose weights are given anew for every call."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From x (…, D) to (…, K × classes)."""
+        return F.linear(x, self.weight, self.bias)
+
+
+def make_stack(head: Head) -> Stack | WideStack:
+    """The faster of the stacks that a head fits into."""
+    return WideStack(head) if WideStack.fits(head) else Stack(head)
 
 
 class _Caller(nn.Module):
