@@ -4,7 +4,8 @@ The loop takes one video after the other: decord, the image processor of transfo
 over tokens. Once in fp32, a video at a time; once in bf16, some videos at once. ``fouls extract`` does the same frames
 of the same videos with the same made-up weights, with its defaults. All of them in turn, several times, on all cores;
 loading the net and starting processes count for none of them. Prints medians and spreads; ends with 1 when extract is
-not as many times faster as it should be, or its features are too far from those of the fp32 loop.
+not as many times faster as it should be, or its features are too far from those of the fp32 loop. The last line says
+what the CPU itself allows: how many times faster its matrix products are than the fp32 loop.
 
     python benchmarks/extract_loop.py [--source ../shared/mvfoul/test] [--videos 8] [--repeats 5]
 """
@@ -31,6 +32,9 @@ from fouls.cache.store import Store
 from fouls.manifests.build import build_manifest, list_videos
 from fouls.manifests.builders.listing import BuildOptions
 from fouls.manifests.table import absolute_paths
+from fouls.pipeline.backbones.counting import count
+from fouls.pipeline.backbones.loading import load_blank
+from fouls.pipeline.benchmark.stages import PRODUCT_SIZE, measure_peak
 from fouls.pipeline.benchmark.whole import time_extract
 from fouls.pipeline.options import ExecutorOptions, ExtractOptions
 from fouls.pipeline.prepare import Prepared, prepare
@@ -189,7 +193,15 @@ def main() -> None:
             f"extract in {prepared.backbone.precision}, {prepared.engine_options.decode_workers} decoding",
             flush=True,
         )
-        faults = measure(Path(name), prepared, options.repeats).faults()
+        figures = measure(Path(name), prepared, options.repeats)
+        faults = figures.faults()
+        operations = 2 * count(load_blank("videomae")).multiply_adds
+        peak = measure_peak(prepared.backbone.device, prepared.backbone.precision, repeats=options.repeats)
+    most = statistics.median(figures.seconds[FP32]) / options.videos * peak / operations
+    print(
+        f"product of {PRODUCT_SIZE}² in {prepared.backbone.precision}: {peak / 1e9:.0f} GFLOP/s; at that rate, with "
+        f"decoding for nothing, extract would be {most:.2f} × as fast as the {FP32}"
+    )
     for fault in faults:
         print(fault, file=sys.stderr)
     raise SystemExit(bool(faults))

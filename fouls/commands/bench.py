@@ -68,6 +68,15 @@ def bench(
             help="Of the forward pass.", show_default="bf16 where it is multiplied natively", rich_help_panel=HOW
         ),
     ] = None,
+    decode_resize: Annotated[
+        int | None,
+        typer.Option(
+            help="Scale larger pictures as they are decoded, their short side to SIZE pixels.",
+            metavar="SIZE",
+            show_default="as they are",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Clips a forward pass.", show_default="32 on a GPU, 4 on a CPU", rich_help_panel=HOW),
@@ -111,6 +120,7 @@ def bench(
             num_frames=frames,
             pools=tuple(pool or ()),
             precision=precision,
+            decode_resize=decode_resize,
             manifest=manifest or Path("manifests"),
             executor=ExecutorOptions(device=device),
             batch_size=batch_size,
@@ -180,6 +190,8 @@ def _print_facts(result: BenchResult) -> None:
     ]
     if result.flops is not None and result.of_peak is not None:
         rows.append(["forward", f"{result.flops / 1e9:,.0f} GFLOP/s, {result.of_peak:.0%} of the product's"])
+    if result.on_gpu:
+        rows.append(["decoding as fast as forward", f"{result.decoding_cores:.3g} cores"])
     if result.compile_seconds is not None:
         rows.append(["compiling, once", f"{result.compile_seconds:.3g} s"])
     rows.append(["bottleneck", result.bottleneck])

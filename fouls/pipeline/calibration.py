@@ -109,7 +109,7 @@ def _seconds(work: Sequence[tuple[int, Calibration]], prepared: Prepared) -> flo
     read = max(rows * trial.read_seconds for rows, trial in work)
     decode = read + sum(rows * trial.preprocess_seconds for rows, trial in work)
     placement = prepared.placement
-    if placement.device.startswith("cuda"):
+    if placement.device != "cpu":
         decode /= prepared.engine_options.decode_workers
         return least_seconds(forward=forward, decoding=decode, on_gpu=True) / placement.engines
     return least_seconds(forward=forward, decoding=decode / usable_cores(), on_gpu=False)

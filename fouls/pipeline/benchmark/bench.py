@@ -144,7 +144,7 @@ def _fit(prepared: Prepared, options: BenchOptions, seconds: float) -> tuple[Pre
     effort = choose_effort(
         trial,
         Machine(
-            on_gpu=prepared.placement.device.startswith("cuda"),
+            on_gpu=prepared.placement.device != "cpu",
             cores=usable_cores(),
             decode_workers=engine.decode_workers,
         ),

@@ -42,7 +42,7 @@ class BenchResult:
     @property
     def on_gpu(self) -> bool:
         """Whether decoding and the backbone have a device each."""
-        return self.device.startswith("cuda")
+        return self.device != "cpu"
 
     @property
     def shares(self) -> dict[str, float]:
@@ -93,6 +93,11 @@ class BenchResult:
         return None if self.flops is None else self.flops / self.peak_flops
 
     @property
+    def decoding_cores(self) -> float:
+        """Cores that decode and preprocess as fast as the forward pass alone computes."""
+        return self.decoding.cost("cores") / self.forward.seconds_a_clip
+
+    @property
     def bottleneck(self) -> str:
         """The stage that costs most; of decoding and preprocessing, which the same processes do, the dearer one."""
         shares = self.shares
@@ -134,6 +139,7 @@ class BenchResult:
             "repeats": len(self.extract.seconds),
             "stages": {name: timing.to_dict() for name, timing in stages.items()},
             "decoding_core_seconds_a_clip": self.decoding.cost("cores"),
+            "decoding_cores": self.decoding_cores,
             "limit_clips_per_second": self.limit,
             "of_limit": self.of_limit,
             "of_forward": self.of_forward,
@@ -165,7 +171,7 @@ def _advise_decoding(result: BenchResult) -> str:
 
 
 def _advise_preprocessing(result: BenchResult) -> str:
-    return "videos that are stored at the size that the backbone sees; or more cores: all frames are scaled on them"
+    return "--decode-resize, which changes the features a little; or videos stored at the size that the backbone sees"
 
 
 def _advise_writing(result: BenchResult) -> str:

@@ -59,6 +59,7 @@ def test_on_a_gpu_the_slowest_stage_is_the_limit() -> None:
     found = result(device="cuda", cores=16, forward=timing(0.04, num_clips=4))
     assert found.limit == pytest.approx(1 / 0.030)
     assert found.bottleneck == "decoding"
+    assert found.decoding_cores == pytest.approx(3.2)  # 32 ms of a core in the 10 ms of a forward pass
     assert found.advice[0] == "--decode-workers 15: 1 of 16 cores decode"
     assert result(device="cuda").limit == pytest.approx(1 / 0.4)
     slow_disk = result(device="cuda", writing=timing(9.0))
