@@ -143,6 +143,24 @@ def test_two_backbones_get_from_one_decode_what_each_gets_alone(video: Path) -> 
     assert together[0].read_seconds == together[1].read_seconds
 
 
+def test_jobs_of_one_spec_share_each_picture(video: Path) -> None:
+    """Two blocks of windows that overlap: what both need is cut once."""
+    spec = make(num_crops=3)
+    first = job(video, clip(0, [0, 1, 2]), clip(1, [1, 2, 3], crop=2))
+    second = job(video, clip(2, [2, 3, 4]), clip(3, [3, 4, 5], augment=1))
+    together = decode_together([(first, spec), (second, spec)], "auto")
+    assert together[0].pictures is together[1].pictures
+    assert {cut: pictures.frames.tolist() for cut, pictures in together[0].pictures.items()} == {
+        0: [0, 1, 2, 3, 4],
+        2: [0, 1, 2, 3, 4],
+        second.clips[1].cut: [3, 4, 5],
+    }
+    for wanted, decoded in zip((first, second), together, strict=True):
+        alone = decode(wanted, spec, "auto")
+        for each in wanted.clips:
+            np.testing.assert_array_equal(decoded.clip(each), alone.clip(each))
+
+
 def test_a_file_that_a_decoder_refuses_is_still_decoded_together(tmp_path: Path) -> None:
     """decord is not trusted with transport streams, whatever the frames."""
     video = frame_numbered_video(tmp_path / "v.ts", 30)
