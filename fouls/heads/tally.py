@@ -78,10 +78,14 @@ def task_scores(task: Task, predictions: Tensor, labels: Tensor) -> Iterator[tup
         return
     known = labels != MISSING
     if known.any():
-        confusion = confusion_matrix(predictions[known], labels[known], len(task.classes))
-        yield "accuracy", float(confusion.diagonal().sum().double() / confusion.sum())
-        yield "balanced_accuracy", balanced_accuracy(confusion)
-        yield "macro_f1", macro_f1(confusion)
+        yield from confusion_scores(confusion_matrix(predictions[known], labels[known], len(task.classes)))
+
+
+def confusion_scores(confusion: Tensor) -> Iterator[tuple[str, float]]:
+    """Name and value of what is read off a confusion matrix, see :meth:`Tally.scores`."""
+    yield "accuracy", float(confusion.diagonal().sum().double() / confusion.sum())
+    yield "balanced_accuracy", balanced_accuracy(confusion)
+    yield "macro_f1", macro_f1(confusion)
 
 
 @torch.no_grad()

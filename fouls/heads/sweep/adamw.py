@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
-
 
 class StackedAdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2), with the defaults of ``torch.optim.AdamW``.
+    """``torch.optim.AdamW`` with its defaults (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2), K times.
 
-    As in :func:`fouls.heads.train.parameter_groups` only matrices and kernels decay. Every value is worked on in one
-    vector, for there are many small parameters; the parameters are views of it.
+    As in :func:`fouls.heads.train.parameter_groups` only matrices and kernels decay.
+
+    Every value is in one vector, and torch's fused step takes them all at once. It knows one learning rate: what it
+    works on is θ / lr, whose step with rate 1 is that of θ with rate lr, for the moments do not depend on the rate.
 
     Attributes:
         parameters: (K, …) each, leaves that an in-place change of the vector changes.
+        vector: all values θ.
     """
 
     def __init__(self, values: Sequence[Tensor], lr: Tensor, weight_decay: Tensor) -> None:
@@ -29,20 +30,17 @@ class StackedAdamW:
             weight_decay: (K,)
         """
         decays = [value.ndim > 2 for value in values]
-        order = sorted(range(len(values)), key=lambda index: not decays[index])  # those that decay lie together
-        self.vector = torch.cat([values[index].detach().flatten() for index in order])
-        self.means = torch.zeros_like(self.vector)
-        self.squares = torch.zeros_like(self.vector)
-        self._gradient = torch.empty_like(self.vector)
-        self._change = torch.empty_like(self.vector)
-        self._num_decaying = sum(value.numel() for value, does in zip(values, decays, strict=True) if does)
         self._shapes = [value.shape for value in values]
-        self._order = order
+        self._order = sorted(range(len(values)), key=lambda index: not decays[index])  # those that decay lie together
+        self._num_decaying = sum(value.numel() for value, does in zip(values, decays, strict=True) if does)
+        self.vector = torch.cat([values[index].detach().flatten() for index in self._order])
         self._lr = self._of_values(lr)
         self._decay = self._of_values(lr * weight_decay)[: self._num_decaying]
+        self._scaled = self.vector / self._lr
+        self._scaled.grad = torch.empty_like(self._scaled)
+        self._optimiser = torch.optim.AdamW([self._scaled], lr=1.0, weight_decay=0.0, fused=True)
         self.parameters = [view.detach().requires_grad_() for view in self.views(self.vector)]
-        self._gradients = [view.flatten(1) for view in self.views(self._gradient)]
-        self.num_steps = 0
+        self._gradients = [view.flatten(1) for view in self.views(self._scaled.grad)]
 
     def views(self, vector: Tensor) -> list[Tensor]:
         """The parts of a vector as long as all values, (K, …) each, in the order of the parameters."""
@@ -64,15 +62,11 @@ class StackedAdamW:
         kept = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)[:, None]  # (K, 1)
         for gradient, target in zip(flat, self._gradients, strict=True):
             torch.mul(gradient, kept, out=target)
-        self.num_steps += 1
-        first, second = (1 - beta**self.num_steps for beta in _BETAS)
-        decaying = self.vector[: self._num_decaying]
+        decaying = self._scaled[: self._num_decaying]
         decaying.addcmul_(decaying, self._decay, value=-factor)
-        self.means.lerp_(self._gradient, 1 - _BETAS[0])
-        self.squares.mul_(_BETAS[1]).addcmul_(self._gradient, self._gradient, value=1 - _BETAS[1])
-        torch.sqrt(self.squares, out=self._change).add_(_EPSILON * second**0.5)
-        torch.div(self.means, self._change, out=self._change)
-        self.vector.addcmul_(self._change, self._lr, value=-factor * second**0.5 / first)
+        self._optimiser.param_groups[0]["lr"] = factor
+        self._optimiser.step()
+        torch.mul(self._scaled, self._lr, out=self.vector)
 
     def only(self, kept: Tensor, lr: Tensor, weight_decay: Tensor) -> StackedAdamW:
         """The same with some of the models.
@@ -83,11 +77,17 @@ class StackedAdamW:
             weight_decay: (K',)
         """
         smaller = StackedAdamW([view[kept] for view in self.parameters], lr, weight_decay)
-        for ours, theirs in ((self.means, smaller.means), (self.squares, smaller.squares)):
-            for source, target in zip(self.views(ours), smaller.views(theirs), strict=True):
-                target.copy_(source[kept])
-        smaller.num_steps = self.num_steps
+        state = self._optimiser.state[self._scaled]
+        smaller._optimiser.state[smaller._scaled] = {
+            name: value if value.ndim == 0 else self.picked(value, kept) for name, value in state.items()
+        }
+        smaller._scaled.copy_(self.picked(self._scaled, kept))
         return smaller
+
+    def picked(self, vector: Tensor, kept: Tensor) -> Tensor:
+        """A vector as long as all values, for some of the models."""
+        views = self.views(vector)
+        return torch.cat([views[index][kept].flatten() for index in self._order])
 
     def _of_values(self, of_models: Tensor) -> Tensor:
         """A number a model, (K,), for each of its values, as the vector has them."""

@@ -22,7 +22,7 @@ from fouls.heads.precision import training_dtype
 from fouls.heads.samples import Samples
 from fouls.heads.sweep.adamw import StackedAdamW
 from fouls.heads.sweep.objective import StackedObjective, StackedTally
-from fouls.heads.sweep.stack import make_stack
+from fouls.heads.sweep.stack import WideStack, make_stack, pooled
 from fouls.heads.tally import EVALUATION_BATCH, EpochScores
 from fouls.heads.tasks import Task
 from fouls.heads.train import (
@@ -37,6 +37,7 @@ from fouls.heads.train import (
 )
 from fouls.heads.train_config import TrainConfig
 from fouls.heads.training.ema import Ema
+from fouls.heads.training.mixing import MixingConfig
 from fouls.heads.training.sampling import epoch_order
 from fouls.heads.training.schedule import learning_rate_factor
 
@@ -91,6 +92,8 @@ def fit_stack(
     head.fit_inputs(train)
     train = head.standardised(train, training_dtype(config.precision))
     valid = head.standardised(valid, torch.float32)
+    if WideStack.fits(head) and train.num_passes == 1 and config.mixing == MixingConfig() and train.standardised:
+        train, valid = pooled(head, train), pooled(head, valid)
     generator = torch.Generator().manual_seed(config.seed)
     balanced = labels_to_balance(train, tasks, config)
     models = _Models(head, members, [make_objective(train, tasks, member.loss) for member in members], config)
@@ -130,7 +133,6 @@ class _Models:
         self.device = next(head.parameters()).device
         self.members = list(members)
         self.stack = make_stack(head)
-        self.names = [name for name, _ in head.named_parameters()]
         self._set_objectives(objectives, [dataclasses.replace(one, weights=dict(one.weights)) for one in objectives])
         self.optimiser = StackedAdamW(self.stack.copies(len(members)), *self._rates())
         self.ema = Ema([self.optimiser.vector], config.ema_decay) if config.ema_decay else None
@@ -187,8 +189,7 @@ class _Models:
                 continue
             member.stopped_early = epoch < self.config.epochs
             if member.failure is None:
-                of_one = [best[position].clone() for best in self.best]
-                member.weights = dict(zip(self.names, of_one, strict=True))
+                member.weights = self.stack.named([best[position].clone() for best in self.best])
         if len(kept) < len(self.members):
             self._keep(kept)
 
@@ -199,14 +200,13 @@ class _Models:
         self._set_objectives(*([one.objectives[place] for place in kept] for one in (self.objective, self.fixed)))
         positions = torch.tensor(kept, device=self.optimiser.vector.device)
         if self.ema is not None:
-            views = self.optimiser.views(self.ema.averages[0])
+            average = self.optimiser.picked(self.ema.averages[0], positions)
         self.optimiser = self.optimiser.only(positions, *self._rates())
         self.best = [best[positions] for best in self.best]
         if self.ema is not None:
             done, self.ema = self.ema.num_updates, Ema([self.optimiser.vector], self.config.ema_decay)
             self.ema.num_updates = done
-            for view, target in zip(views, self.optimiser.views(self.ema.averages[0]), strict=True):
-                target.copy_(view[positions])
+            self.ema.averages[0].copy_(average)
 
     def _set_objectives(self, objectives: Sequence[Objective], fixed: Sequence[Objective]) -> None:
         self.objective = StackedObjective(objectives)
