@@ -83,7 +83,7 @@ class _CudaStreams:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._compute = torch.cuda.default_stream(device)  # where the weights were copied
-        self._inward, self._outward = torch.cuda.Stream(device), torch.cuda.Stream(device)
+        self._inward, self._outward = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
 
     @torch.inference_mode()
     def features(

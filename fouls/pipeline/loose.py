@@ -22,10 +22,13 @@ from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.jobs import VideoFile, VideoJob, make_video_jobs
 from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.streaming import Streams, stream_video
+from fouls.video.fork_server import import_ahead
 from fouls.video.isolation import IsolatedPool
 from fouls.video.probe import Probe, probe_files
 
 BATCH_SIZE = 4
+DECODING = ["fouls.pipeline.decoding"]
+"""What a decoding process imports, torch with it."""
 
 Values = npt.NDArray[np.floating]
 
@@ -65,6 +68,7 @@ def extract_loose(
         workers: decoding processes.
         timeout_seconds: for one video.
     """
+    import_ahead(DECODING)
     probes = probe_files(videos, workers=workers, timeout_seconds=timeout_seconds)
     planned = plan_rows(_as_manifest(videos, probes, one_sample), spec)
     usable = pc.is_null(planned["plan_error"])
@@ -76,7 +80,7 @@ def extract_loose(
     files = {video: _file(video, probe) for video, probe in zip(videos, probes, strict=True)}
     values = np.zeros((rows.num_rows, *backbone.pools[pool]), dtype=spec.stored_dtype)
     jobs = make_video_jobs(rows, files)
-    with IsolatedPool(workers, timeout_seconds, preload=["fouls.pipeline.decoding"]) as isolated:
+    with IsolatedPool(workers, timeout_seconds, preload=DECODING) as isolated:
 
         def submit(video: VideoJob) -> Future[DecodedVideo]:
             return isolated.submit(decode, video, spec, decoder)
