@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from fouls.heads.figures.style import BLUE, GREY, INK, clean, colours, new_figure, shortened, to_png
+from fouls.heads.figures.style import BLUE, GREY, INK, clean, colours, new_figure, to_png
 
 _SEED, _LR = "train.seed", "train.lr"
 _MAX_LINES, _MAX_DOTS = 8, 40
 _MAX_TICKS = 10
+_MAX_NAME = 64
 _LOG_FROM = 20
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
@@ -130,7 +132,8 @@ def _draw_dots(points: Sequence[SweepPoint], best: int, metric: str, chance: flo
             axes.plot([0.01], [row], "x", color=GREY, transform=axes.get_yaxis_transform())
         else:
             axes.plot([100 * point.score], [row], "o", color=BLUE if row == 0 else GREY, markersize=6)
-    axes.set_yticks(range(len(shown)), shortened([point.name for point in shown]))
+    names = [textwrap.shorten(point.name, _MAX_NAME, placeholder="…") for point in shown]
+    axes.set_yticks(range(len(shown)), names)
     axes.invert_yaxis()
     if chance is not None:
         axes.axvline(100 * chance, color=GREY, linewidth=1, linestyle=(0, (1, 3)), label="chance")
