@@ -123,6 +123,7 @@ def draw(measurements: list[Measurement], path: Path) -> None:
         left.plot(videos, [found.median for found in of_step], marker="o", markersize=4, label=name)
         right.plot(videos, [found.peak_bytes / 1e9 for found in of_step], marker="o", markersize=4, label=name)
     left.set(xscale="log", yscale="log", xlabel="videos", ylabel="seconds")
+    left.yaxis.set_major_formatter("{x:g}")
     right.set(xscale="log", xlabel="videos", ylabel="peak resident memory, GB", ylim=(0, None))
     left.legend(fontsize=7, frameon=False)
     for axes in (left, right):

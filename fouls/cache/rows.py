@@ -6,6 +6,7 @@ start at a block of their own, so that no later planning changes what a block ho
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,9 +49,9 @@ _TELL_RETIRED = ("video_id", "augment")
 
 def append_rows(store: Location, rows: pa.Table) -> Location:
     """Add one planning's rows; on the disk when this returns."""
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()  # its bytes are not copied: there may be a hundred megabytes
     pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd")
-    return write_index_file(store, sink.getvalue().to_pybytes())
+    return write_index_file(store, sink.getvalue())
 
 
 def read_rows(store: Location, columns: Sequence[str] | None = None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:

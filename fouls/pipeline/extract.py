@@ -134,7 +134,7 @@ def _do(
 ) -> list[Work]:
     """Do the work of all stores; what is left of it."""
     with ExitStack() as stack:
-        run = _runner(prepared, stores, stack) if any(map(len, works)) else None
+        run = _runner(prepared, stores, works, stack) if any(map(len, works)) else None
         for _ in range(MAX_PASSES):
             if run is None or not any(map(len, works)):
                 break
@@ -170,12 +170,14 @@ def write_plan(prepared: Prepared) -> int:
         made_by=made_by(prepared.options),
         grids={pool: grid for pool, grid in prepared.backbone.grids.items() if pool in prepared.spec.pools},
     )
-    if new.num_rows:
+    num_new = int(new.num_rows)
+    if num_new:
         append_rows(path, new)
+    del new  # what is read back is as large
     rows, _ = read_rows(path, ["row"])
     if rows.num_rows:
         resize_arrays(path, int(rows["row"][-1].as_py()) + 1)
-    return int(new.num_rows)
+    return num_new
 
 
 def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
@@ -183,13 +185,15 @@ def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
 
 
 def _runner(
-    prepared: Sequence[Prepared], stores: Sequence[Store], stack: ExitStack
+    prepared: Sequence[Prepared], stores: Sequence[Store], works: Sequence[Work], stack: ExitStack
 ) -> Callable[[Iterable[BlockGroup]], Iterator[DoneBlock]]:
     members = tuple(
         MemberRecipe(
-            store=str(store.path.resolve()), backbone=each.recipe, batch_size=each.batch_size(store.block_rows)
+            store=str(store.path.resolve()),
+            backbone=each.recipe,
+            batch_size=_batch_begun(each, work) or each.batch_size(store.block_rows),
         )
-        for each, store in zip(prepared, stores, strict=True)
+        for each, store, work in zip(prepared, stores, works, strict=True)
     )
     recipe = EngineRecipe(members=members, options=prepared[0].engine_options)
     placement = prepared[0].placement
@@ -203,6 +207,16 @@ def _runner(
     options = prepared[0].options
     share_cores = placement.scheduler is not None and options.decode_workers is None
     return lambda groups: run_on_cluster(address, recipe, groups, options.executor.cluster, share_cores=share_cores)
+
+
+def _batch_begun(prepared: Prepared, work: Work) -> int | None:
+    """The batch size with which a store was begun on a device of this kind, unless another is asked for: the rows to
+    come are then those that a run without a pause would have made, bit for bit."""
+    if prepared.options.batch_size is not None:
+        return None
+    kind = prepared.placement.device.partition(":")[0]
+    sizes = (record.batch_size for record in work.ledger.values() if (record.device or "").partition(":")[0] == kind)
+    return next(sizes, None)
 
 
 def made_by(options: ExtractOptions) -> dict[str, Any]:

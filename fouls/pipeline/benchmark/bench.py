@@ -79,10 +79,10 @@ def bench(
         ConfigError: several devices at once, or options that can't work.
         FoulsError: as :func:`fouls.pipeline.prepare.prepare`.
     """
-    started = time.perf_counter()
+    end = time.perf_counter() + options.seconds
     with _prepared(options, on_stage) as (prepared, folder):
         on_stage("trying what a clip costs")
-        prepared, effort = _fit(prepared, options, options.seconds - (time.perf_counter() - started))
+        prepared, effort = _fit(prepared, options, end)
         on_effort(effort)
         return _measure(prepared, folder, effort.repeats, options.product_size, on_stage)
 
@@ -129,8 +129,8 @@ def _prepared(options: BenchOptions, on_stage: Callable[[str], None]) -> Iterato
         yield replace(prepared, manifest=sound.slice(0, most)), folder
 
 
-def _fit(prepared: Prepared, options: BenchOptions, seconds: float) -> tuple[Prepared, Effort]:
-    """Try what a clip costs, and leave as many videos as fit into the time.
+def _fit(prepared: Prepared, options: BenchOptions, end: float) -> tuple[Prepared, Effort]:
+    """Try what a clip costs, and leave as many videos as fit into the time until then.
 
     Raises:
         RunError: not one of those that were tried could be decoded.
@@ -148,7 +148,7 @@ def _fit(prepared: Prepared, options: BenchOptions, seconds: float) -> tuple[Pre
             cores=usable_cores(),
             decode_workers=engine.decode_workers,
         ),
-        seconds=seconds,
+        seconds=end - time.perf_counter(),
         batch_size=batch_size,
         rows_a_video=work.num_rows / videos,
         num_videos=videos,
