@@ -43,3 +43,12 @@ def test_a_store_is_gone_on_with_as_it_was_begun(
     assert prepare(project.options("elsewhere")).spec.precision == other
     with pytest.raises(SpecMismatchError, match=f"precision is '{began}' there, '{other}' here"):
         prepare(project.options(precision=other))
+
+
+def test_a_store_is_gone_on_with_in_batches_of_the_size_that_it_was_begun_with(project: Project) -> None:
+    project.extract(limit=4, batch_size=3)
+    assert project.extract(batch_size=None).summary.todo == 0
+    assert [record.batch_size for record in project.store().ledger()] == [3, 3, 3]
+    project.extract("other", limit=4, batch_size=3)
+    project.extract("other", batch_size=2)
+    assert [record.batch_size for record in project.store("other").ledger()] == [3, 2, 2]
