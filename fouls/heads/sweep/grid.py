@@ -32,7 +32,8 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
     name, equals, values = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--grid {text!r}: it must be NAME=VALUE,VALUE, such as train.lr=1e-4,1e-3")
-    return name.strip(), parse_values(values, f"--grid {name.strip()}")
+    name = HEAD if name.strip() == f"{HEAD}.name" else name.strip()
+    return name, parse_values(values, f"--grid {name}")
 
 
 def parse_values(text: str, where: str) -> list[Any]:

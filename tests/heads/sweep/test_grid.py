@@ -31,6 +31,7 @@ def test_runs_are_taken_with_every_value_of_the_grid() -> None:
 
 def test_values_are_yaml() -> None:
     assert parse_axis("head.standardise=true,false") == ("head.standardise", [True, False])
+    assert parse_axis("head.name=mlp") == ("head", ["mlp"])
     assert parse_axis("pools=mean,[mean, cls]") == ("pools", ["mean", ["mean", "cls"]])
 
 
