@@ -17,7 +17,6 @@ import torch
 
 from fouls.pipeline.backbones.backbone import Backbone
 
-Pictures = npt.NDArray[np.uint8]
 Values = dict[str, npt.NDArray[np.float32]]
 """Pool → (B, …)."""
 
@@ -30,11 +29,11 @@ class Forwarding:
     their threads (compiled nets, stream nets), or the device computes one batch after the other anyway, batches take
     turns. On CUDA a turn ends once everything is launched; see :class:`_CudaStreams`.
 
-    Attributes:
-        free: held while it is a batch's turn.
-
     Args:
         backbones: all that are to be used on the device.
+
+    Attributes:
+        free: held while it is a batch's turn.
     """
 
     def __init__(self, backbones: Sequence[Backbone]) -> None:
@@ -45,7 +44,9 @@ class Forwarding:
         self._clock = threading.Lock()
         self._busy_until = 0.0
 
-    def features(self, backbone: Backbone, pictures: Pictures, pools: Sequence[str]) -> tuple[Values, float]:
+    def features(
+        self, backbone: Backbone, pictures: npt.NDArray[np.uint8], pools: Sequence[str]
+    ) -> tuple[Values, float]:
         """Push a batch through a backbone.
 
         Args:
@@ -87,7 +88,7 @@ class _CudaStreams:
 
     @torch.inference_mode()
     def features(
-        self, backbone: Backbone, pictures: Pictures, pools: Sequence[str], turn: threading.Semaphore
+        self, backbone: Backbone, pictures: npt.NDArray[np.uint8], pools: Sequence[str], turn: threading.Semaphore
     ) -> tuple[Values, float]:
         """As :meth:`Forwarding.features`."""
         began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
