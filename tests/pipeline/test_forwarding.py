@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from fouls.cache.blocks import BlockWriter
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.backbones.clip_threads import for_each_clip
 from fouls.pipeline.backbones.loading import load_backbone
-from fouls.pipeline.forwarding import Forwarding
+from fouls.pipeline.forwarding import Forwarding, _CudaStreams
 
 from .conftest import NUM_VIDEOS, Project
 
@@ -160,3 +161,64 @@ def test_pictures_of_rows_that_are_not_done_are_zeros(project: Project, monkeypa
     assert project.extract(limit=4, block_rows=4, batch_size=4).summary.failed == 1
     (batch,) = seen
     assert [bool(clip.any()) for clip in batch] == [True, False, True, True]
+
+
+class Recorder:
+    """Stands in for CUDA's streams and events, and notes what is asked of them, in its order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.on_wait: Callable[[], None] = lambda: None
+        names = iter(["in", "out"])
+        monkeypatch.setattr(torch.cuda, "default_stream", lambda device: _Stream("compute", self))
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: _Stream(next(names), self))
+        monkeypatch.setattr(torch.cuda, "Event", lambda **options: _Event(self))
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        keep = lambda tensor, stream: self.log.append(f"kept for {stream.name}")  # noqa: E731
+        monkeypatch.setattr(torch.Tensor, "record_stream", keep)
+
+
+class _Stream:
+    def __init__(self, name: str, recorder: Recorder) -> None:
+        self.name, self._recorder = name, recorder
+
+    def record_event(self, event: _Event | None = None) -> _Event:
+        event = event or _Event(self._recorder)
+        event.stream = self.name
+        return event
+
+    def wait_event(self, event: _Event) -> None:
+        self._recorder.log.append(f"{self.name} waits for {event.stream}")
+
+
+class _Event:
+    stream = ""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def synchronize(self) -> None:
+        self._recorder.on_wait()
+        self._recorder.log.append(f"thread waits for {self.stream}")
+
+    def elapsed_time(self, other: _Event) -> float:
+        assert (self.stream, other.stream) == ("compute", "compute")
+        return 12.0
+
+
+def test_a_gpu_copies_computes_and_returns_in_order(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU, what it would be told: and that the next batch may come while this thread waits."""
+    recorder = Recorder(monkeypatch)
+    forwarding, batch = Forwarding([backbone]), pictures_of(backbone, 0)
+    forwarding.free = threading.Semaphore(1)
+    forwarding._cuda = _CudaStreams(torch.device("cpu"))
+    computed = backbone.features
+    monkeypatch.setattr(backbone, "features", lambda *args: recorder.log.append("computed") or computed(*args))
+    free = []
+    recorder.on_wait = lambda: free.append(forwarding.free.acquire(blocking=False))
+    values, seconds = forwarding.features(backbone, batch, ["mean"])
+    np.testing.assert_array_equal(values["mean"], backbone.encode(batch)["mean"].numpy())
+    assert seconds == 0.012
+    assert free == [True]
+    steps = ["compute waits for in", "kept for compute", "computed", "out waits for compute", "kept for out"]
+    assert recorder.log[: len(steps) + 1] == [*steps, "thread waits for out"]
