@@ -12,6 +12,7 @@ import multiprocessing
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from multiprocessing.connection import Connection, wait
@@ -34,6 +35,8 @@ START_SECONDS = 120.0
 """A process that has not finished its imports by then won't."""
 STARTS = 3
 """Tries to start a process that is killed from outside meanwhile."""
+PAUSE_SECONDS = 0.1
+"""Before the next try."""
 STOP_SECONDS = 5.0
 """A killed process that is still there by then is stuck in the kernel, at a dead network drive for instance."""
 MEMORY_BYTES = 4 * 2**30
@@ -202,20 +205,15 @@ class _Worker:
         return self._connection, self._process
 
     def _start(self) -> tuple[Connection, BaseProcess]:
-        """Start a process; again, where it is killed before it has imported everything."""
+        """Start a process; again, where it is killed before it has imported everything, or its fork server is."""
         for starts in range(1, STARTS + 1):
-            connection, process = self._launch()
-            try:
-                ready = (
-                    wait([connection, process.sentinel], START_SECONDS)
-                    and connection.poll()
-                    and connection.recv_bytes()
-                )
-            except (EOFError, OSError):
-                ready = False
+            ended, ready = SERVER_KILLED, b""
+            with contextlib.suppress(ConnectionError):
+                connection, process = self._launch()
+                ready = _first_message(connection, process)
+                ended = "" if ready else self._stop(grace_seconds=1.0)
             if ready:
                 break
-            ended = self._stop(grace_seconds=1.0)
             if self._closed:
                 raise CancelledError
             if ended not in (KILLED, SERVER_KILLED) or starts == STARTS:
@@ -223,6 +221,7 @@ class _Worker:
                     f"a decoding process could not start: {ended}; a script that uses fouls needs "
                     "'if __name__ == \"__main__\":' around what it does"
                 )
+            time.sleep(PAUSE_SECONDS)
         succeeded, error = pickle.loads(ready)
         if not succeeded:
             self._stop()
@@ -232,13 +231,20 @@ class _Worker:
         return connection, process
 
     def _launch(self) -> tuple[Connection, BaseProcess]:
+        """Start a process.
+
+        Raises:
+            ConnectionError: the fork server has just been killed; the next try starts another.
+        """
         connection, its_end = self._context.Pipe()
         process = self._context.Process(
             target=serve, args=(its_end, *self._arguments), name="fouls-isolated", daemon=True
         )
-        with _process_table:
-            process.start()
-            its_end.close()
+        with _process_table, its_end:
+            try:
+                process.start()
+            except EOFError as error:
+                raise ConnectionError from error
             self._connection, self._process = connection, process  # from here on close() can kill it
         return connection, process
 
@@ -259,6 +265,16 @@ class _Worker:
             if exit_code is not None:
                 process.close()
         return _in_words(exit_code)
+
+
+def _first_message(connection: Connection, process: BaseProcess) -> bytes:
+    """What a process says when it is ready; nothing where it ends before, or takes too long."""
+    try:
+        if wait([connection, process.sentinel], START_SECONDS) and connection.poll():
+            return connection.recv_bytes()
+    except (EOFError, OSError):
+        pass
+    return b""
 
 
 def _in_words(exit_code: int | None) -> str:

@@ -89,6 +89,28 @@ def test_a_damaged_chunk_is_mended(bucket: Bucket, project: Project) -> None:
     assert mended == whole
 
 
+def test_a_late_put_that_shortens_an_array_is_found_and_mended(bucket: Bucket, project: Project) -> None:
+    """A PUT that was given up as too slow, and that something on the way lets through after a later one."""
+    place = bucket.path("videomae")
+    project.extract(out=place, limit=4)
+    late = bucket.tree("videomae/mean/zarr.json")[""]
+    project.extract(out=place)
+    before, chunks = np.asarray(open_store(place)["mean"]), bucket.tree("videomae/mean/c/")
+
+    bucket.put("videomae/mean/zarr.json", late)
+    report = verify(place)
+    assert ("length", "mean/zarr.json") in {(finding.kind, finding.where) for finding in report.findings}
+    assert not report.whole
+    assert repair(place).report.whole
+    np.testing.assert_array_equal(np.asarray(open_store(place)["mean"]), before)
+
+    bucket.put("videomae/mean/zarr.json", late)
+    assert project.extract(out=place).summary.done == 10  # gives the array its length before anything else
+    np.testing.assert_array_equal(np.asarray(open_store(place)["mean"]), before)
+    assert verify(place).whole
+    assert bucket.tree("videomae/mean/c/") == chunks
+
+
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     connect.cache_clear()

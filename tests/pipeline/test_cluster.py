@@ -69,6 +69,15 @@ def test_a_worker_that_dies_costs_a_retry(project: Project) -> None:
     assert features(project.store("cluster")) == features(project.store("here"))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_worker_that_is_killed_while_it_starts_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    die = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr("fouls.pipeline.executors.cluster.IGNORE_INTERRUPTS", die)
+    with pytest.raises(ExecutorError, match=r"a worker process did not start.*the same command goes on"):
+        project.extract(executor=ExecutorOptions(workers=2))
+
+
 def is_worker(pid: int) -> bool:
     """Whether a process was started by Dask's nanny: spawned, and not one of the trackers of multiprocessing."""
     try:

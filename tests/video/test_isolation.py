@@ -10,14 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from fouls.errors import ConfigError, ExecutorError, VideoError
-from fouls.video.isolation import STARTS, IsolatedPool, _Worker
+from fouls.video.isolation import STARTS, IsolatedPool
 from tests.video import calls
 
 REPOSITORY = Path(__file__).parents[2]
@@ -113,27 +111,58 @@ def test_a_death_just_before_a_call_does_not_cost_the_call() -> None:
             assert pool.submit(calls.double, 21).result() == 42
 
 
+DIES_AT_FIRST = """
+import os, signal
+from pathlib import Path
+deaths = Path(__file__).with_name("deaths")
+if left := int(deaths.read_text()):
+    deaths.write_text(str(left - 1))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.parametrize("deaths", [1, STARTS - 1, STARTS])
 def test_a_process_that_is_killed_while_it_starts_is_started_again(
-    deaths: int, monkeypatch: pytest.MonkeyPatch
+    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left, launch = deaths, _Worker._launch
-
-    def killed(worker: _Worker) -> tuple[Connection, BaseProcess]:
-        nonlocal left
-        connection, process = launch(worker)
-        if left:
-            left -= 1
-            process.kill()
-        return connection, process
-
-    monkeypatch.setattr(_Worker, "_launch", killed)
-    with IsolatedPool(1, 30) as pool:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "dies_at_first.py").write_text(DIES_AT_FIRST)
+    (tmp_path / "deaths").write_text(str(deaths))
+    with IsolatedPool(1, 30, preload=["dies_at_first"]) as pool:
         if deaths < STARTS:
             assert pool.submit(calls.double, 21).result() == 42
         else:
             with pytest.raises(ExecutorError, match="could not start: SIGKILL, perhaps for want of memory"):
                 pool.submit(calls.double, 21).result()
+
+
+KILLS_THE_FORK_SERVER = """
+import os, signal, time
+from multiprocessing import forkserver
+from fouls.video.isolation import IsolatedPool
+from tests.video import calls
+
+if __name__ == "__main__":
+    with IsolatedPool(1, 30) as pool:
+        pool.submit(calls.pid).result()
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        time.sleep(0.5)
+        print([pool.submit(calls.double, number).result() for number in range(2)])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there may be no fork server")
+def test_a_fork_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(KILLS_THE_FORK_SERVER)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("[0, 2]\n", 0), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process maps")

@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dask
 from distributed import Nanny, Scheduler, SpecCluster
 
+from fouls.errors import ExecutorError, first_line
 from fouls.pipeline.engine import groups_in_flight
 
 IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -26,6 +28,9 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
 
     Yields:
         The scheduler's address.
+
+    Raises:
+        ExecutorError: a worker did not start.
     """
     cores = os.cpu_count() or 1
     count = len(gpus) or workers
@@ -56,5 +61,15 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
         "distributed.scheduler.allowed-failures": 5,
         "distributed.admin.low-level-log-length": 0,
     }
-    with dask.config.set(settings), SpecCluster(specs, scheduler, silence_logs=logging.CRITICAL) as cluster:
+    with dask.config.set(settings), _start(specs, scheduler) as cluster:
         yield cluster.scheduler_address
+
+
+def _start(workers: dict[int, dict[str, Any]], scheduler: dict[str, Any]) -> SpecCluster:
+    try:
+        return SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL)
+    except RuntimeError as error:
+        raise ExecutorError(
+            f"a worker process did not start, or was killed while it did ({first_line(error)}): if memory is short, "
+            "give fewer --workers; what is committed stays, and the same command goes on from there"
+        ) from error
