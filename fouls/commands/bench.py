@@ -170,7 +170,8 @@ def _print_stages(result: BenchResult) -> None:
     ]
     clips, repeats = result.extract.num_clips, len(result.extract.seconds)
     console.say(
-        f"{result.backbone} in {result.precision} on {result.device}, {result.batch_size} clips at once; "
+        f"{result.backbone} in {result.precision} on {result.device}, {result.batch_size} "
+        f"clip{'s' * (result.batch_size > 1)} at once; "
         f"{result.decoding.workers} of {result.cores} cores decode; {clips} clips, {repeats} time{'s' * (repeats > 1)}"
     )
     console.table(

@@ -14,6 +14,8 @@ GOOD_SHARE_OF_LIMIT = 0.9
 """The stages run at once well enough."""
 GOOD_SHARE_OF_PEAK = 0.4
 """The device is busy with what it is good at."""
+_NOTHING = "nothing"
+"""Begins what is said where nothing is to be changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +113,14 @@ class BenchResult:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to change, a sentence each; that nothing is to be changed."""
-        found = [_ADVICE[self.bottleneck](self)]
-        if self.of_limit < GOOD_SHARE_OF_LIMIT:
-            found.append(
-                f"the whole reaches {self.of_limit:.0%} of what its parts allow: try more or fewer --decode-workers "
-                f"than {self.decoding.workers}, and see that nothing else runs on this machine"
-            )
-        return tuple(found)
+        of_stage = _ADVICE[self.bottleneck](self)
+        if self.of_limit >= GOOD_SHARE_OF_LIMIT:
+            return (of_stage,)
+        waiting = (
+            f"the whole reaches {self.of_limit:.0%} of what its parts allow: try more or fewer --decode-workers "
+            f"than {self.decoding.workers}, and see that nothing else runs on this machine"
+        )
+        return (waiting,) if of_stage.startswith(_NOTHING) else (of_stage, waiting)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
@@ -159,8 +162,8 @@ def _advise_forward(result: BenchResult) -> str:
     if result.of_peak is not None and result.of_peak < GOOD_SHARE_OF_PEAK and result.on_gpu:
         return f"a larger --batch-size than {result.batch_size}, or --compile: the device is not busy"
     if result.on_gpu:
-        return "nothing: the backbone keeps the device busy; more GPUs share the work with --gpus"
-    return "nothing: the backbone keeps the cores busy; a GPU or more machines (--scheduler) would do more"
+        return f"{_NOTHING}: the backbone keeps the device busy; more GPUs share the work with --gpus"
+    return f"{_NOTHING}: the backbone keeps the cores busy; a GPU or more machines (--scheduler) would do more"
 
 
 def _advise_decoding(result: BenchResult) -> str:

@@ -127,10 +127,11 @@ def time_forward(
     shape = (batch_size, spec.sampling.num_frames, size, size, 3)
     x = backbone.normalise(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator))
     streams = spec.sampling.kind == "stream"
+    state = backbone.stream(x, None, spec.pools)[1] if streams else None  # as in the middle of a video
 
     def forward() -> None:
         for _ in range(num_batches):
-            features = backbone.stream(x, None, spec.pools)[0] if streams else backbone.features(x, spec.pools)
+            features = backbone.stream(x, state, spec.pools)[0] if streams else backbone.features(x, spec.pools)
             for feature in features.values():
                 feature.cpu()
 

@@ -94,4 +94,8 @@ def test_stages_that_do_not_overlap_are_told() -> None:
     assert len(result().advice) == 1
     waiting = result(extract=timing(8.0))
     assert waiting.of_limit == pytest.approx(0.52)
-    assert "the whole reaches 52% of what its parts allow" in waiting.advice[1]
+    assert len(waiting.advice) == 1  # not that nothing is to be changed
+    assert "the whole reaches 52% of what its parts allow" in waiting.advice[0]
+    slow = result(extract=timing(8.0), precision="fp32", fast_precision=False)
+    assert "--precision bf16" in slow.advice[0]
+    assert "the whole reaches 52%" in slow.advice[1]
