@@ -90,14 +90,13 @@ class _Reader:
         chunk = None
         for block, start, stop in parts.tolist():
             places = self.order[start:stop]
-            wanted = _as_slice(self.rows[places] - block * self.store.block_rows)
             target = _as_slice(places)
             if self.files is not None and isinstance(target, slice) and stop - start == self.files.chunk_shape[0]:
                 there = self.files.read(block, self.values[target])  # a whole chunk, straight into its place
             else:
                 chunk, there = self._chunk(block, chunk)
                 if there:
-                    self.values[target] = chunk[wanted]
+                    self.values[target] = chunk[_as_slice(self.rows[places] - block * self.store.block_rows)]
             finite = finite_rows(self.values[target]) if there else np.zeros(stop - start, dtype=bool)
             found.append(places[~finite])
         return np.concatenate(found)

@@ -127,13 +127,16 @@ class MaskedGroupNorm(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """From x (N, T, H) and keep (N, T, 1), 1 or 0 (``None``: all 1), to (N, T, H)."""
-        count = x.shape[1] if keep is None else keep.sum(dim=1, keepdim=True)  # (N, 1, 1)
-        centred = x - self._group_mean(x if keep is None else x * keep, count)
-        centred = centred if keep is None else centred * keep
+        if keep is None:  # torch's own does it in one step; x as (N, H, T, 1) is what it calls channels last
+            steps = x.unsqueeze(2).permute(0, 3, 1, 2)
+            normed = torch.group_norm(steps, self.num_groups, self.weight, self.bias, _EPSILON)
+            return normed.permute(0, 2, 3, 1).squeeze(2)
+        count = keep.sum(dim=1, keepdim=True)  # (N, 1, 1)
+        centred = (x - self._group_mean(x * keep, count)) * keep
         variance = self._group_mean(centred.square(), count)  # (N, 1, H)
         return torch.addcmul(self.bias, centred * (variance + _EPSILON).rsqrt(), self.weight)
 
-    def _group_mean(self, x: Tensor, count: Tensor | int) -> Tensor:
+    def _group_mean(self, x: Tensor, count: Tensor) -> Tensor:
         """The mean over the steps and the features of each group, for each feature: (N, T, H) to (N, 1, H)."""
         of_features = x.sum(dim=1, keepdim=True) / count  # (N, 1, H)
         groups = of_features.reshape(len(x), 1, self.num_groups, -1)

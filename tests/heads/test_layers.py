@@ -7,6 +7,7 @@ import torch
 
 from fouls.heads.dropout import Dropout
 from fouls.heads.products import Linear
+from fouls.heads.tcn import MaskedGroupNorm
 from fouls.heads.time_convolution import TimeConvolution
 
 
@@ -24,6 +25,29 @@ def test_a_convolution_over_time_is_torchs(kernel_size: int, dilation: int) -> N
     of_x, of_weight, of_bias = torch.autograd.grad(found, [x, ours.weight, ours.bias], gradient)
     wanted = torch.autograd.grad(expected, [x, *theirs.parameters()], gradient)
     torch.testing.assert_close((of_x, of_weight.permute(1, 2, 0), of_bias), wanted)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_group_norm_over_the_steps_that_are_there_is_torchs(masked: bool) -> None:
+    torch.manual_seed(0)
+    ours, theirs = MaskedGroupNorm(3, 12), torch.nn.GroupNorm(3, 12)
+    for layer in (ours, theirs):
+        torch.nn.init.uniform_(layer.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.normal_(layer.bias, generator=torch.Generator().manual_seed(2))
+    x, gradient = torch.randn(4, 7, 12, requires_grad=True), torch.randn(4, 7, 12)
+    keep = (torch.arange(7) < 5).float()[None, :, None].expand(4, 7, 1) if masked else None
+    there = 5 if masked else 7
+    found = ours(x, keep)[:, :there]
+    expected = theirs(x[:, :there].transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
+    for mine, torchs in zip(
+        torch.autograd.grad(found, [x, *ours.parameters()], gradient[:, :there]),
+        torch.autograd.grad(expected, [x, *theirs.parameters()], gradient[:, :there]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, torchs)
+    one = ours(torch.randn(1, 1, 12), None)
+    assert torch.isfinite(one).all()
 
 
 def test_products_are_computed_in_the_dtype_of_the_features() -> None:
