@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -71,7 +71,7 @@ def batches(
         pinned: whether the pictures lie in memory from which a GPU copies while other things go on.
     """
     clip_shape = _clip_shape(spec)
-    waiting = sorted(_divide(videos, max_clips(clip_bytes(spec))), key=_first_row, reverse=True)
+    waiting = sorted(_divide(videos, max_pictures(spec)), key=_first_row, reverse=True)
     running: list[tuple[VideoJob, Future[DecodedVideo]]] = []
     for first in range(rows.start, rows.stop, batch_size):
         batch_rows = range(first, min(first + batch_size, rows.stop))
@@ -123,14 +123,18 @@ def wait_for(future: Future[DecodedVideo], cost: DecodingCost, *, counts: bool =
     return decoded
 
 
-def clip_bytes(spec: Spec) -> int:
-    """Of the pictures of one row."""
-    return int(np.prod(_clip_shape(spec)))
+def max_pictures(spec: Spec) -> int:
+    """Pictures that one decoding task may hand over."""
+    return max(1, MAX_JOB_BYTES // int(np.prod(_clip_shape(spec)[1:])))
 
 
-def max_clips(clip_bytes: int) -> int:
-    """Rows that one decoding task may have."""
-    return max(1, MAX_JOB_BYTES // clip_bytes)
+def num_pictures(clips: Sequence[ClipJob]) -> int:
+    """Pictures that clips of one video need: each frame of a crop once, in however many clips it is."""
+    plain = [clip for clip in clips if clip.key is None]
+    frames = len(np.unique(np.concatenate([clip.indices for clip in plain]))) if plain else 0
+    return frames * len({clip.crop for clip in plain}) + sum(
+        len(np.unique(clip.indices)) for clip in clips if clip.key is not None
+    )
 
 
 def _clip_shape(spec: Spec) -> tuple[int, int, int, int]:
@@ -138,9 +142,14 @@ def _clip_shape(spec: Spec) -> tuple[int, int, int, int]:
 
 
 def _divide(videos: tuple[VideoJob, ...], most: int) -> Iterator[VideoJob]:
+    """Halve the jobs that need too many pictures, until they don't."""
     for video in videos:
-        for first in range(0, len(video.clips), most):
-            yield replace(video, clips=video.clips[first : first + most])
+        half = len(video.clips) // 2
+        if half and num_pictures(video.clips) > most:
+            parts = (replace(video, clips=video.clips[:half]), replace(video, clips=video.clips[half:]))
+            yield from _divide(parts, most)
+        else:
+            yield video
 
 
 def _first_row(video: VideoJob) -> int:

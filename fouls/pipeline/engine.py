@@ -121,7 +121,8 @@ class Engine:
         """
         busy = [store for store, blocks in enumerate(group.blocks) if blocks]
         submit, reached = self._decode, [0] * len(group.blocks)
-        if len(busy) > 1:
+        several_blocks = any(len(blocks) > 1 for blocks in group.blocks)
+        if len(busy) > 1 or (several_blocks and self._fillers[busy[0]].store.spec.sampling.kind != "stream"):
             specs = [filler.store.spec for filler in self._fillers]
             group, pieces = divide_group(group, specs)
             shared = SharedDecoding(pieces, specs, self.options.decoder, self._pool)

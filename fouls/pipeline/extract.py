@@ -20,6 +20,7 @@ from fouls.cache.store import Store, open_store
 from fouls.cache.summary import Summary, summarise
 from fouls.errors import StoreError
 from fouls.files import remove_partial_files
+from fouls.pipeline.batches import max_pictures
 from fouls.pipeline.engine import DoneBlock
 from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
@@ -28,8 +29,11 @@ from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
+from fouls.pipeline.sampling import span
 from fouls.pipeline.work import Work, find_work
 
+MANY_ENGINES = 16
+"""Of a cluster that stands: how many workers it has is not asked."""
 MAX_PASSES = 3
 """A pass may find that a block it wanted to add to is damaged; the next one does that block's other rows."""
 
@@ -147,11 +151,25 @@ def _do(
 def make_groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
     """The blocks that are done together; their jobs are made on the way."""
     videos = [[work.videos(number) for number in range(len(work))] for work in works]
-    streams = prepared[0].spec.sampling.kind == "stream"
-    for group in chain_blocks(videos[0]) if streams else group_blocks(videos):
+    streams, one = prepared[0].spec.sampling.kind == "stream", len(works) == 1
+    most = None if streams else _blocks_together(prepared[0], works[0])
+    for group in chain_blocks(videos[0], most) if one else group_blocks(videos):
         yield BlockGroup(
             blocks=tuple(tuple(map(work.job, numbers)) for work, numbers in zip(works, group, strict=True))
         )
+
+
+def _blocks_together(prepared: Prepared, work: Work) -> int:
+    """Blocks of windows that overlap, which are decoded together: what lies between two would be decoded twice.
+
+    As many as one decoding task may hand over; fewer, where engines would go without.
+    """
+    sampling = prepared.spec.sampling
+    if sampling.kind != "dense" or (sampling.hop or 0) >= span(sampling.num_frames, sampling.frame_stride or 1):
+        return 1
+    pictures_a_block = work.block_rows * -(-(sampling.hop or 1) // (sampling.frame_stride or 1))
+    engines = MANY_ENGINES if prepared.placement.scheduler else prepared.placement.engines
+    return max(1, min(max_pictures(prepared.spec) // pictures_a_block, len(work) // (2 * engines)))
 
 
 def write_plan(prepared: Prepared) -> int:

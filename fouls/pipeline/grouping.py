@@ -53,11 +53,16 @@ def group_blocks(videos: Sequence[Sequence[Sequence[int]]]) -> list[GroupPlan]:
     return [tuple(map(tuple, draft.blocks)) for draft in drafts]
 
 
-def chain_blocks(videos: Sequence[Sequence[int]]) -> list[GroupPlan]:
-    """Blocks of one store that follow each other and share a video, together: a stream is done in its order."""
+def chain_blocks(videos: Sequence[Sequence[int]], most: int | None = None) -> list[GroupPlan]:
+    """Blocks of one store that follow each other and share a video, together: a stream is done in its order.
+
+    Args:
+        videos: of each block its videos, as places in the manifest, in the order of the rows.
+        most: blocks of a group; ``None``: any number.
+    """
     found: list[list[int]] = []
     for number, those in enumerate(videos):
-        if number and videos[number - 1][-1] == those[0]:
+        if number and videos[number - 1][-1] == those[0] and (most is None or len(found[-1]) < most):
             found[-1].append(number)
         else:
             found.append([number])

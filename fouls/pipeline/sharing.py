@@ -6,19 +6,20 @@ of all the stores, about the same stretch of the video for each.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from fouls.cache.spec import Spec
 from fouls.errors import VideoError
-from fouls.pipeline.batches import MAX_JOB_BYTES, clip_bytes, max_clips
+from fouls.pipeline.batches import max_pictures, num_pictures
 from fouls.pipeline.decoding import DecodedVideo, decode, decode_together
 from fouls.pipeline.grouping import BlockGroup
-from fouls.pipeline.jobs import VideoJob
+from fouls.pipeline.jobs import ClipJob, VideoJob
 from fouls.video.isolation import IsolatedPool
 
 Key = tuple[int, int]
@@ -61,7 +62,7 @@ def divide_group(group: BlockGroup, specs: Sequence[Spec]) -> tuple[BlockGroup, 
     parts: dict[Key, list[VideoJob]] = defaultdict(list)
     for video_id in _merged_order(group):
         drafts: dict[int, list[SharedJob]] = defaultdict(list)
-        for job, number, part in _divided(by_video[video_id], [clip_bytes(spec) for spec in specs]):
+        for job, number, part in _divided(by_video[video_id], [max_pictures(spec) for spec in specs]):
             drafts[number].append(part)
             parts[job.key].append(part.video)
         pieces += [tuple(drafts[number]) for number in sorted(drafts)]
@@ -75,22 +76,37 @@ def divide_group(group: BlockGroup, specs: Sequence[Spec]) -> tuple[BlockGroup, 
     return BlockGroup(blocks=tuple(blocks_of)), pieces
 
 
-def _divided(jobs: Sequence[SharedJob], sizes: Sequence[int]) -> Iterator[tuple[SharedJob, int, SharedJob]]:
+def _divided(jobs: Sequence[SharedJob], most: Sequence[int]) -> Iterator[tuple[SharedJob, int, SharedJob]]:
     """Each job of one video, with the number of a piece and the part of the job that is in it."""
-    clips_of: dict[int, int] = defaultdict(int)
+    clips_of: dict[int, list[ClipJob]] = defaultdict(list)
     for job in jobs:
-        clips_of[job.store] += len(job.video.clips)
-    num_bytes = sum(count * sizes[store] for store, count in clips_of.items())
-    # A part never has more clips than a task may have of its store alone: nobody divides it again.
-    count = max(_ceil(num_bytes, MAX_JOB_BYTES), *(_ceil(n, max_clips(sizes[store])) for store, n in clips_of.items()))
+        clips_of[job.store] += job.video.clips
+    count = _num_pieces(clips_of, most)
     seen: dict[int, int] = defaultdict(int)
     for job in jobs:
-        first, total = seen[job.store], clips_of[job.store]
+        first, total = seen[job.store], len(clips_of[job.store])
         seen[job.store] += len(job.video.clips)
         numbered = [((first + place) * count // total, clip) for place, clip in enumerate(job.video.clips)]
         for number, members in groupby(numbered, key=lambda member: member[0]):
             video = replace(job.video, clips=tuple(clip for _, clip in members))
             yield job, number, SharedJob(store=job.store, video=video)
+
+
+def _num_pieces(clips_of: Mapping[int, Sequence[ClipJob]], most: Sequence[int]) -> int:
+    """The fewest pieces of which none needs more pictures than a task may hand over.
+
+    A store's part of a piece never needs more than a task may have of it alone: nobody divides it again.
+    """
+    needed = sum(num_pictures(clips) / most[store] for store, clips in clips_of.items())
+    for count in range(max(1, math.ceil(needed)), max(map(len, clips_of.values()))):
+        shares = [0.0] * count
+        for store, clips in clips_of.items():
+            edges = [_ceil(number * len(clips), count) for number in range(count + 1)]
+            for number, (start, stop) in enumerate(pairwise(edges)):
+                shares[number] += num_pictures(clips[start:stop]) / most[store]
+        if max(shares) <= 1:
+            return count
+    return max(map(len, clips_of.values()))
 
 
 def _merged_order(group: BlockGroup) -> list[str]:

@@ -55,3 +55,7 @@ def test_a_store_does_not_come_back_to_a_video_in_one_group() -> None:
 def test_a_stream_that_goes_on_is_a_chain() -> None:
     assert chain_blocks([[0, 1], [1], [1, 2], [3]]) == [((0, 1, 2),), ((3,),)]
     assert chain_blocks([]) == []
+
+
+def test_a_chain_has_no_more_blocks_than_it_may() -> None:
+    assert chain_blocks([[0], [0], [0], [0, 1], [1], [2]], 2) == [((0, 1),), ((2, 3),), ((4,),), ((5,),)]
