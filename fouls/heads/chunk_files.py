@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,10 @@ from fouls.errors import DamagedStoreError
 from fouls.objects.paths import ObjectPath
 
 _CRC_BYTES = 4
+_PIECE_BYTES = 1 << 20
+"""What is read at once: small enough that it lies in a core's cache when it is summed and looked at."""
+
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +56,13 @@ class ChunkFiles:
             return None
         return cls(store=folder.parent, folder=folder, chunk_shape=array.chunks, dtype=array.dtype)
 
-    def read(self, block: int, values: npt.NDArray[Any]) -> bool:
+    def read(self, block: int, values: npt.NDArray[Any], look: Callable[[Bytes], None] = lambda piece: None) -> bool:
         """Read a chunk.
 
         Args:
             block: which.
             values: where it goes, contiguous, of the shape and dtype of a chunk.
+            look: called with every piece as soon as it is there; a piece is a number of whole values.
 
         Returns:
             Whether the chunk is there: one of nothing but NaN is not stored.
@@ -67,28 +73,46 @@ class ChunkFiles:
         path = f"{self.folder}/c/{block}{'/0' * (len(self.chunk_shape) - 1)}"
         flat = values.reshape(-1).view(np.uint8)
         try:
-            size, crc = _read(path, flat)
+            size, found, crc = _read(path, flat, look)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise DamagedStoreError(f"{path} can't be read ({error}): `fouls verify {self.store}`") from error
         if size != len(flat) + _CRC_BYTES:
             raise DamagedStoreError(f"{path} has another length than a chunk: `fouls verify {self.store}` tells more")
-        if google_crc32c.value(flat) != int.from_bytes(crc, "little"):
+        if found != int.from_bytes(crc, "little"):
             raise DamagedStoreError(
                 f"{path} is damaged, its CRC-32C does not match: `fouls verify {self.store}` tells more"
             )
         return True
 
 
-def _read(path: str, values: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
-    """Fill in the values and read what follows them: the bytes in all (one too many at most), and the checksum."""
+def _read(path: str, values: Bytes, look: Callable[[Bytes], None]) -> tuple[int, int, bytes]:
+    """Fill in the values, and read what follows them.
+
+    Returns:
+        The bytes in all (one too many at most), the CRC-32C of the values, and the one that stands in the file.
+    """
+    size = crc = 0
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        size = 0
-        while size < len(values) and (count := os.readv(descriptor, [values.data[size:]])):
-            size += count
-        crc = os.read(descriptor, _CRC_BYTES + 1)
+        for start in range(0, len(values), _PIECE_BYTES):
+            piece = values[start : start + _PIECE_BYTES]
+            filled = _fill(descriptor, piece)
+            size += filled
+            if filled < len(piece):
+                break
+            crc = google_crc32c.extend(crc, piece)
+            look(piece)
+        stored = os.read(descriptor, _CRC_BYTES + 1)
     finally:
         os.close(descriptor)
-    return size + len(crc), crc
+    return size + len(stored), crc, stored
+
+
+def _fill(descriptor: int, values: Bytes) -> int:
+    """Read until the values are there, or the file ends; how many bytes there are."""
+    size = 0
+    while size < len(values) and (count := os.readv(descriptor, [values.data[size:]])):
+        size += count
+    return size

@@ -16,7 +16,7 @@ from fouls.errors import DamagedStoreError, RunError, StoreError
 from fouls.heads.chunk_files import ChunkFiles
 from fouls.heads.data import DataOptions, load_samples
 from fouls.heads.memory import allocate, available_bytes, is_mapped
-from fouls.heads.read_pool import finite_rows, read_pool
+from fouls.heads.read_pool import all_finite, read_pool
 from fouls.heads.tasks import tasks_to_train
 from tests.heads.worlds import BLOB_TASKS, BLOCK_ROWS, Clip, Video, blobs, make_manifest, make_store
 
@@ -98,16 +98,39 @@ def test_a_damaged_chunk_is_named(tmp_path: Path, rows: npt.NDArray[np.int64]) -
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_finite_rows_are_those_of_numpy(dtype: str) -> None:
+def test_what_is_finite_is_what_numpy_says(dtype: str) -> None:
     limits = np.finfo(dtype)
     values = np.array([0.0, -0.0, limits.max, limits.min, limits.tiny, -limits.smallest_subnormal], dtype=dtype)
-    rows = np.stack([np.roll(values, shift) for shift in range(20)])
-    bad = [np.inf, -np.inf, np.nan, np.copysign(np.nan, -1)]
-    for number, value in enumerate(bad):
-        rows[3 + 4 * number, number] = value
-    assert finite_rows(rows[:3]).all()
-    for count in range(1, 21):
-        np.testing.assert_array_equal(finite_rows(rows[:count]), np.isfinite(rows[:count]).all(axis=1))
+    assert all_finite(values)
+    assert all(all_finite(values[place : place + 1]) for place in range(len(values)))
+    for value in (np.inf, -np.inf, np.nan, np.copysign(np.nan, -1)):
+        for place in range(len(values)):
+            assert not all_finite(np.insert(values, place, value))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_chunks_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """The 384 or 768 bytes of a chunk in pieces of 100: the last one is shorter."""
+    monkeypatch.setattr("fouls.heads.chunk_files._PIECE_BYTES", 100)
+    store, rows = store_of(tmp_path, dtype), np.arange(NUM_ROWS)
+    np.testing.assert_array_equal(read(store, "temporal", rows), np.asarray(store["temporal"][:]))
+    path = store.path / "temporal" / "c" / "1" / "0" / "0"
+    whole = path.read_bytes()
+    for damaged in (whole[:99], whole[:150], whole[:-1], whole + b"0", whole[:250] + b"\xff" + whole[251:]):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedStoreError, match=r"another length|does not match"):
+            read(store, "temporal", rows)
+
+
+@pytest.mark.parametrize("rows", [np.arange(NUM_ROWS), np.array([20, 9])], ids=["whole", "some"])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_a_row_that_is_not_finite_is_named(tmp_path: Path, value: float, rows: npt.NDArray[np.int64]) -> None:
+    store = store_of(tmp_path)
+    array = zarr.open_group(store.path, mode="r+")["temporal"]
+    assert isinstance(array, zarr.Array)
+    array[9, 3, 5] = value
+    with pytest.raises(StoreError, match=r"row 9 \(video_id 'v9'\) of pool 'temporal' .* is not finite"):
+        read(store, "temporal", rows)
 
 
 def test_what_memory_does_not_hold_lies_in_a_file_without_a_name(
