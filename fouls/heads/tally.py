@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fouls.heads.batch import HeadOutput
 from fouls.heads.head import Head
 from fouls.heads.losses import MISSING
-from fouls.heads.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1
+from fouls.heads.metrics.classification import confusion_matrix
 from fouls.heads.metrics.multi_label import score_multi_label
+from fouls.heads.metrics.precision import f1, ratio
 from fouls.heads.objective import Objective, Step
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
@@ -78,14 +81,26 @@ def task_scores(task: Task, predictions: Tensor, labels: Tensor) -> Iterator[tup
         return
     known = labels != MISSING
     if known.any():
-        yield from confusion_scores(confusion_matrix(predictions[known], labels[known], len(task.classes)))
+        confusion = confusion_matrix(predictions[known], labels[known], len(task.classes))
+        yield from ((name, float(value)) for name, value in confusion_scores(confusion.numpy()).items())
 
 
-def confusion_scores(confusion: Tensor) -> Iterator[tuple[str, float]]:
-    """Name and value of what is read off a confusion matrix, see :meth:`Tally.scores`."""
-    yield "accuracy", float(confusion.diagonal().sum().double() / confusion.sum())
-    yield "balanced_accuracy", balanced_accuracy(confusion)
-    yield "macro_f1", macro_f1(confusion)
+def confusion_scores(confusion: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
+    """Name and value of what is read off confusion matrices, see :meth:`Tally.scores`.
+
+    Args:
+        confusion: (…, classes, classes), each of one label at least.
+
+    Returns:
+        (…) each.
+    """
+    hits = confusion.diagonal(axis1=-2, axis2=-1)
+    predicted, support = confusion.sum(axis=-2), confusion.sum(axis=-1)
+    return {
+        "accuracy": hits.sum(axis=-1) / support.sum(axis=-1),
+        "balanced_accuracy": np.nanmean(ratio(hits, support), axis=-1),
+        "macro_f1": np.nanmean(f1(hits, predicted, support), axis=-1),
+    }
 
 
 @torch.no_grad()

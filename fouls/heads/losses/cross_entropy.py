@@ -16,7 +16,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, label_smoothi
     ``CrossEntropyLoss``. A label whose class weighs 0 counts as missing.
 
     Args:
-        logits: (N, classes)
+        logits: (N, classes), or (N, classes, K) of K models that answer for the same labels; their losses are (N, K).
         labels: (N,) int64, :data:`MISSING` where there is none.
         weights: (classes,), see :func:`fouls.heads.losses.class_weights`.
         label_smoothing: share of the target that is spread over all classes.
@@ -25,6 +25,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, label_smoothi
     targets = one_hot(labels, logits.shape[1], logits.dtype)
     of_labels = targets @ weights  # (N,)
     targets = smooth(targets, label_smoothing) * (of_labels > 0)[:, None]
+    if logits.ndim == 3:
+        targets = targets[:, :, None].expand_as(logits)
     losses = F.cross_entropy(without_missing(logits, labels), targets, weights, reduction="none")
     return WeightedLosses(losses, of_labels)
 

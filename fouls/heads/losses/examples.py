@@ -48,8 +48,8 @@ def smooth(targets: Tensor, label_smoothing: float) -> Tensor:
 
 
 def without_missing(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logits (N, classes) with 0 where the label is missing, so that not even NaN there reaches a loss or gradient."""
-    return logits.masked_fill((labels == MISSING)[:, None], 0.0)
+    """Logits (N, …) with 0 where the label is missing, so that not even NaN there reaches a loss or gradient."""
+    return logits.masked_fill((labels == MISSING).reshape(-1, *[1] * (logits.ndim - 1)), 0.0)
 
 
 def mix_labels(logits: Tensor, labels: Tensor, partner_labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
