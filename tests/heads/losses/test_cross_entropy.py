@@ -51,6 +51,18 @@ def test_cross_entropy_by_hand(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_several_models_answer_for_the_same_labels(smoothing: float) -> None:
+    logits, labels, weights = tensors()
+    of_models = torch.stack([logits, 2 * logits, logits.flip(1)], dim=2)  # (7, 4, 3)
+    of_models[1] = torch.nan  # its label is missing
+    examples = cross_entropy(of_models, labels, weights, smoothing)
+    for model in range(3):
+        alone = cross_entropy(of_models[..., model], labels, weights, smoothing)
+        torch.testing.assert_close(examples.losses[:, model], alone.losses, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(examples.weights, by_hand(smoothing)[1])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_is_torchs(smoothing: float) -> None:
     logits, labels, weights = tensors()
     expected = F.cross_entropy(logits, labels, weights, ignore_index=MISSING, label_smoothing=smoothing)
