@@ -29,24 +29,23 @@ class StackedAdamW:
             lr: (K,)
             weight_decay: (K,)
         """
-        decays = [value.ndim > 2 for value in values]
         self._shapes = [value.shape for value in values]
-        self._order = sorted(range(len(values)), key=lambda index: not decays[index])  # those that decay lie together
-        self._num_decaying = sum(value.numel() for value, does in zip(values, decays, strict=True) if does)
-        self.vector = torch.cat([values[index].detach().flatten() for index in self._order])
-        self._lr = self._of_values(lr)
-        self._decay = self._of_values(lr * weight_decay)[: self._num_decaying]
-        self._scaled = self.vector / self._lr
+        self.vector = torch.cat([value.detach().flatten() for value in values])
+        self._lr, self._decay = lr[:, None], (lr * weight_decay)[:, None]  # (K, 1)
+        self._scaled = self.vector / self._of_values(lr)
         self._scaled.grad = torch.empty_like(self._scaled)
         self._optimiser = torch.optim.AdamW([self._scaled], lr=1.0, weight_decay=0.0, fused=True)
         self.parameters = [view.detach().requires_grad_() for view in self.views(self.vector)]
         self._gradients = [view.flatten(1) for view in self.views(self._scaled.grad)]
+        self._scaled_parts, self._parts = (
+            [view.flatten(1) for view in self.views(vector)] for vector in (self._scaled, self.vector)
+        )
+        self._decaying = [part for part, shape in zip(self._scaled_parts, self._shapes, strict=True) if len(shape) > 2]
 
     def views(self, vector: Tensor) -> list[Tensor]:
         """The parts of a vector as long as all values, (K, …) each, in the order of the parameters."""
-        parts = torch.split(vector, [self._shapes[index].numel() for index in self._order])
-        by_index = dict(zip(self._order, parts, strict=True))
-        return [by_index[index].view(shape) for index, shape in enumerate(self._shapes)]
+        parts = torch.split(vector, [shape.numel() for shape in self._shapes])
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], factor: float, max_norm: float) -> None:
@@ -62,11 +61,12 @@ class StackedAdamW:
         kept = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)[:, None]  # (K, 1)
         for gradient, target in zip(flat, self._gradients, strict=True):
             torch.mul(gradient, kept, out=target)
-        decaying = self._scaled[: self._num_decaying]
-        decaying.addcmul_(decaying, self._decay, value=-factor)
+        for part in self._decaying:
+            part.mul_(1 - factor * self._decay)
         self._optimiser.param_groups[0]["lr"] = factor
         self._optimiser.step()
-        torch.mul(self._scaled, self._lr, out=self.vector)
+        for scaled, values in zip(self._scaled_parts, self._parts, strict=True):
+            torch.mul(scaled, self._lr, out=values)
 
     def only(self, kept: Tensor, lr: Tensor, weight_decay: Tensor) -> StackedAdamW:
         """The same with some of the models.
@@ -86,9 +86,8 @@ class StackedAdamW:
 
     def picked(self, vector: Tensor, kept: Tensor) -> Tensor:
         """A vector as long as all values, for some of the models."""
-        views = self.views(vector)
-        return torch.cat([views[index][kept].flatten() for index in self._order])
+        return torch.cat([view[kept].flatten() for view in self.views(vector)])
 
     def _of_values(self, of_models: Tensor) -> Tensor:
         """A number a model, (K,), for each of its values, as the vector has them."""
-        return torch.cat([of_models.repeat_interleave(self._shapes[index][1:].numel()) for index in self._order])
+        return torch.cat([of_models.repeat_interleave(shape[1:].numel()) for shape in self._shapes])
