@@ -43,14 +43,15 @@ frames; ``segment_start``, ``segment_stop`` the manifest's segment it was planne
 ``augment`` is 0 in the plain pass, 1 … K in the augmented ones; ``crop`` is 0 in these.
 ``plan_error`` says why a video could not be planned, as ``class: message``: it has one row, which can only fail."""
 
-
+GROUP_ROWS = 2**17
+"""Rows of a Parquet row group: what is encoded at once."""
 _TELL_RETIRED = ("video_id", "augment")
 
 
 def append_rows(store: Location, rows: pa.Table) -> Location:
     """Add one planning's rows; on the disk when this returns."""
     sink = io.BytesIO()  # its bytes are not copied: there may be a hundred megabytes
-    pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd")
+    pq.write_table(rows.cast(ROW_SCHEMA), sink, compression="zstd", row_group_size=GROUP_ROWS)
     return write_index_file(store, sink.getvalue())
 
 
