@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -227,7 +228,7 @@ def build(
     if as_json:
         typer.echo(console.to_json(_report_json(report), indent=2))
     else:
-        _print_report(report)
+        _print_report(report, allow_urls or ())
     if report.failures:
         raise typer.Exit(1)
 
@@ -271,7 +272,7 @@ def _report_json(report: BuildReport) -> dict[str, Any]:
     }
 
 
-def _print_report(report: BuildReport) -> None:
+def _print_report(report: BuildReport, urls: Sequence[str]) -> None:
     from fouls.manifests.summary import summarise
     from fouls.manifests.table import read_manifest
 
@@ -286,13 +287,14 @@ def _print_report(report: BuildReport) -> None:
         f"{len(report.failures):,} could not be probed"
     )
     _print_failures(report.failures)
-    _print_next_step(report.path, usable=report.num_rows > len(report.failures))
+    _print_next_step(report.path, usable=report.num_rows > len(report.failures), urls=urls)
 
 
-def _print_next_step(path: Location, *, usable: bool) -> None:
+def _print_next_step(path: Location, *, usable: bool, urls: Sequence[str] = ()) -> None:
     manifest = "" if path == Path("manifests") else f" --manifest {path}"
     if usable:
-        console.next_step(f"fouls extract --backbone videomae{manifest}")
+        allowed = "".join(f" --allow-urls {url}" for url in urls)
+        console.next_step(f"fouls extract --backbone videomae{manifest}{allowed}")
     else:
         console.next_step("no video can be used; mend the paths or files above and build again")
 

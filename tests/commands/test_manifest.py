@@ -47,6 +47,11 @@ def test_build_and_show(workplace: Path) -> None:
     assert shown.stdout.splitlines()[-1] == "next: fouls extract --backbone videomae"
 
 
+def test_what_comes_next_may_read_the_same_urls(workplace: Path) -> None:
+    result = run("build", "../clips", "--format", "videos", "--workers", "1", "--allow-urls", "https://host/videos")
+    assert result.stdout.splitlines()[-1].endswith("clips.parquet --allow-urls https://host/videos")
+
+
 def test_failures_are_counted_and_cut_short(workplace: Path) -> None:
     names = [f"clip {index}.mp4 {index}" for index in range(40)]
     (workplace / "val.txt").write_text("\n".join(names))

@@ -105,6 +105,7 @@ def check_parity(options: BenchOptions, *, on_stage: Callable[[str], None] = lam
             absolute_paths(prepared.manifest.slice(0, 1))[0],
             batch_size=prepared.batch_size(LARGE_PLAN),
             pools=prepared.spec.pools,
+            decode_resize=prepared.spec.decode_resize,
             on_setting=on_stage,
         )
 

@@ -44,6 +44,7 @@ def compare(
     *,
     batch_size: int,
     pools: Sequence[str] | None,
+    decode_resize: int | None = None,
     on_setting: Callable[[str], None] = lambda setting: None,
 ) -> Iterator[Parity]:
     """Change one thing after the other, from fp32, a clip at a time, as the library that the net is from computes it.
@@ -53,6 +54,7 @@ def compare(
         path: a video.
         batch_size: of the extraction.
         pools: of the features; ``None``: the default pool.
+        decode_resize: pixels to which the pictures' short side is scaled as they are decoded; ``None``: not at all.
         on_setting: called with what is being computed now.
 
     Raises:
@@ -64,7 +66,7 @@ def compare(
     plain = load(Setting())
     if plain.streams:
         raise BackboneError(f"{plain.name} goes through a video frame by frame: --parity compares nets that take clips")
-    frames = _read_with_each(path, plain.num_frames)
+    frames = _read_with_each(path, plain.num_frames, decode_resize)
     (first, wanted), *others = [(name, features_of(plain, clips, 1, pools)) for name, clips in frames.items()]
     del plain
     for decoder, found in others:
@@ -88,14 +90,14 @@ def _settings(recipe: BackboneRecipe, batch_size: int) -> list[tuple[str, str, s
     return [way for way in ways if way[1] != way[2]]
 
 
-def read_clips(path: str, decoder: str, num_frames: int) -> Frames:
+def read_clips(path: str, decoder: str, num_frames: int, decode_resize: int | None = None) -> Frames:
     """Clips from all over a video, (:data:`NUM_CLIPS`, T, H, W, 3).
 
     Raises:
         VideoError: the decoder can't read it.
-        ConfigError: the decoder is not installed.
+        ConfigError: the decoder is not installed, or does not scale as the others do.
     """
-    with open_video(path, decoder) as reader:
+    with open_video(path, decoder, decode_resize) as reader:
         stride = max(1, min(MAX_STRIDE, reader.info.num_frames // num_frames))
         clips = views(reader.info.num_frames, num_frames, stride, NUM_CLIPS)  # (B, T)
         numbers, place = np.unique(clips, return_inverse=True)
@@ -103,13 +105,13 @@ def read_clips(path: str, decoder: str, num_frames: int) -> Frames:
     return frames[place.reshape(clips.shape)]
 
 
-def _read_with_each(path: str, num_frames: int) -> dict[str, Frames]:
-    """The clips by each decoder that is installed and can read the video."""
+def _read_with_each(path: str, num_frames: int, decode_resize: int | None) -> dict[str, Frames]:
+    """The clips by each decoder that is installed and can read the video, and scale it if that is asked for."""
     found: dict[str, Frames] = {}
     refusal: VideoError | None = None
     for decoder in DECODERS:
         try:
-            found[decoder] = read_clips(path, decoder, num_frames)
+            found[decoder] = read_clips(path, decoder, num_frames, decode_resize)
         except ConfigError:
             continue
         except VideoError as error:

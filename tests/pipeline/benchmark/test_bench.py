@@ -125,3 +125,5 @@ def test_clips_that_are_compared_are_from_all_over_the_video(project: Project) -
     numbers = np.array([[read_frame_number(frame) for frame in clip] for clip in clips])
     assert (numbers[0, 0], numbers[-1, -1]) == (0, 99)
     assert (np.diff(numbers, axis=1) == 4).all()
+    half = min(clips.shape[2:4]) // 2
+    assert min(read_clips(str(project.videos / "long.mp4"), "pyav", 16, half).shape[2:4]) == half
