@@ -12,9 +12,8 @@ from torch import Tensor
 from fouls.heads.batch import HeadOutput
 from fouls.heads.head import Head
 from fouls.heads.losses import MISSING
-from fouls.heads.metrics.classification import confusion_matrix
+from fouls.heads.metrics.classification import balanced_accuracy, confusion_matrix, macro_f1
 from fouls.heads.metrics.multi_label import score_multi_label
-from fouls.heads.metrics.precision import f1, ratio
 from fouls.heads.objective import Objective, Step
 from fouls.heads.samples import Samples
 from fouls.heads.tasks import Task
@@ -94,12 +93,10 @@ def confusion_scores(confusion: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[
     Returns:
         (…) each.
     """
-    hits = confusion.diagonal(axis1=-2, axis2=-1)
-    predicted, support = confusion.sum(axis=-2), confusion.sum(axis=-1)
     return {
-        "accuracy": hits.sum(axis=-1) / support.sum(axis=-1),
-        "balanced_accuracy": np.nanmean(ratio(hits, support), axis=-1),
-        "macro_f1": np.nanmean(f1(hits, predicted, support), axis=-1),
+        "accuracy": confusion.diagonal(axis1=-2, axis2=-1).sum(axis=-1) / confusion.sum(axis=(-2, -1)),
+        "balanced_accuracy": balanced_accuracy(confusion),
+        "macro_f1": macro_f1(confusion),
     }
 
 

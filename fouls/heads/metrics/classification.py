@@ -56,8 +56,8 @@ def score(probabilities: Tensor, labels: Tensor, top_k: Sequence[int] = TOP_K) -
     scores: Scores = {"labelled": len(labels), "accuracy": accuracy}
     scores |= {f"top{k}_accuracy": top_k_accuracy(table, truth, k) for k in top_k if k < classes}
     scores |= {
-        "balanced_accuracy": balanced_accuracy(confusion),
-        "macro_f1": macro_f1(confusion),
+        "balanced_accuracy": float(balanced_accuracy(confusion)),
+        "macro_f1": float(macro_f1(confusion)),
         "micro_f1": accuracy,
         "mean_average_precision": mean_defined(per_class["average_precision"]),
         "ece": calibration.expected_error,
@@ -106,22 +106,30 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int) -> T
     return pairs.reshape(num_classes, num_classes)
 
 
-def balanced_accuracy(confusion: Tensor) -> float:
+def balanced_accuracy(confusion: npt.ArrayLike) -> Floats:
     """Mean recall over the classes that occur among the labels, as scikit-learn's ``balanced_accuracy_score``.
 
     Args:
-        confusion: from :func:`confusion_matrix`, of one label at least.
+        confusion: (…, classes, classes) from :func:`confusion_matrix`, each of one label at least.
+
+    Returns:
+        (…)
     """
-    support = confusion.sum(dim=1)
-    occurs = support > 0
-    return float((confusion.diagonal()[occurs].double() / support[occurs]).mean())
+    counts = np.asarray(confusion)
+    mean: Floats = np.nanmean(ratio(counts.diagonal(axis1=-2, axis2=-1), counts.sum(axis=-1)), axis=-1)
+    return mean
 
 
-def macro_f1(confusion: Tensor) -> float:
+def macro_f1(confusion: npt.ArrayLike) -> Floats:
     """Mean F1 over the classes that occur or are predicted, as scikit-learn's ``f1_score``.
 
     Args:
-        confusion: from :func:`confusion_matrix`, of one label at least.
+        confusion: see :func:`balanced_accuracy`.
+
+    Returns:
+        (…)
     """
-    counts = confusion.numpy()
-    return mean_defined(f1(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)))
+    counts = np.asarray(confusion)
+    of_classes = f1(counts.diagonal(axis1=-2, axis2=-1), counts.sum(axis=-2), counts.sum(axis=-1))
+    mean: Floats = np.nanmean(of_classes, axis=-1)
+    return mean
