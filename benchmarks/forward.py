@@ -21,10 +21,11 @@ import torch
 
 from fouls.cache.spec import Precision
 from fouls.errors import BackboneError
-from fouls.pipeline.backbones.attention import AttentionKind, cpu_multiplies_bf16
+from fouls.pipeline.backbones.attention import AttentionKind
 from fouls.pipeline.backbones.backbone import DTYPES, Backbone
 from fouls.pipeline.backbones.counting import count
 from fouls.pipeline.backbones.loading import load_backbone, load_blank
+from fouls.processor import cpu_multiplies_bf16
 
 BACKBONES = ["videomae_base", "mvit_v2_s", "swin3d_t", "r3d_18", "movinet_a2"]
 PRODUCT_SIZE = 4096

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from fouls.errors import ConfigError
+from fouls.processor import cpu_multiplies_bf16
 
 if TYPE_CHECKING:
     from fouls.heads.batch import InputForm
@@ -27,7 +28,7 @@ def resolve_precision(wanted: Precision, head: HeadConfig, form: InputForm, devi
     """
     possible = head.low_precision and head.standardise and head.project is None and not form.pose_width
     if wanted == "auto":
-        return "bf16" if possible and device.type == "cpu" and cpu_has_bfloat16() else "fp32"
+        return "bf16" if possible and device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
     if wanted == "bf16" and not possible:
         raise ConfigError(
             "precision is 'bf16', which mlp and tcn can be trained in, on standardised features without --project and "
@@ -39,9 +40,3 @@ def resolve_precision(wanted: Precision, head: HeadConfig, form: InputForm, devi
 def training_dtype(precision: Precision) -> torch.dtype:
     """In which dtype features go into the head in training."""
     return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU has instructions for products in bfloat16, which are then faster than those in float32."""
-    has_avx512 = torch.cpu._is_avx512_bf16_supported()
-    return has_avx512 or torch.cpu._is_amx_tile_supported()

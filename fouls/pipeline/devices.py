@@ -9,8 +9,8 @@ import torch
 
 from fouls.cache.spec import Precision
 from fouls.errors import ExecutorError
-from fouls.pipeline.backbones.attention import cpu_multiplies_bf16
 from fouls.pipeline.options import ExecutorOptions
+from fouls.processor import cpu_multiplies_bf16
 
 
 @dataclass(frozen=True, kw_only=True)

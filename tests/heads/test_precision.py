@@ -14,7 +14,7 @@ from fouls.errors import ConfigError
 from fouls.heads.batch import InputForm
 from fouls.heads.determinism import deterministic
 from fouls.heads.head import Head
-from fouls.heads.precision import Precision, cpu_has_bfloat16, resolve_precision
+from fouls.heads.precision import Precision, resolve_precision
 from fouls.heads.predictions import reduced
 from fouls.heads.prepare import Prepared, prepare
 from fouls.heads.registry import make_head_config
@@ -23,6 +23,7 @@ from fouls.heads.samples import samples_from_rows
 from fouls.heads.tasks import Task
 from fouls.heads.train import Fit, fit
 from fouls.heads.train_config import TrainConfig
+from fouls.processor import cpu_multiplies_bf16
 from tests.heads.test_samples import rows_of
 from tests.heads.worlds import BLOB_TASKS, blobs, make_manifest, make_store
 
@@ -46,7 +47,7 @@ def test_bfloat16_learns_what_float32_learns(tmp_path: Path, head: str) -> None:
     store, manifest = make_store(tmp_path / "store", videos), make_manifest(videos, BLOB_TASKS)
     options = RunOptions(head=make_head_config(head, {"hidden": 32}), train=TrainConfig(epochs=12), pools=("temporal",))
     prepared = prepare(store, manifest, options, manifest_path="m")
-    assert prepared.config.train.precision == ("bf16" if cpu_has_bfloat16() else "fp32")
+    assert prepared.config.train.precision == ("bf16" if cpu_multiplies_bf16() else "fp32")
     runs = {name: train(prepared, name) for name in PRECISIONS}
     losses = {name: [scores["valid/loss"] for scores in run.history] for name, (_, run) in runs.items()}
     assert losses["bf16"] != losses["fp32"]
@@ -58,7 +59,7 @@ def test_bfloat16_learns_what_float32_learns(tmp_path: Path, head: str) -> None:
 def test_auto_is_resolved_by_head_inputs_and_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     form = InputForm(widths=(8,), num_steps=4)
     for has_it, found in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr("fouls.heads.precision.cpu_has_bfloat16", lambda has_it=has_it: has_it)
+        monkeypatch.setattr("fouls.heads.precision.cpu_multiplies_bf16", lambda has_it=has_it: has_it)
         for name in ("mlp", "tcn"):
             assert resolve_precision("auto", make_head_config(name, {}), form, CPU) == found
             assert resolve_precision("fp32", make_head_config(name, {}), form, CPU) == "fp32"

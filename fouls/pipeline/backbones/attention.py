@@ -15,6 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fouls.processor import cpu_multiplies_bf16
+
 AttentionKind = Literal["tiled", "library"]
 """``tiled``: what is here. ``library``: what the library that the net is from does by itself."""
 
@@ -44,13 +46,6 @@ class Tiling:
         if device.type != "cpu":
             return False
         return (dtype == torch.bfloat16 and cpu_multiplies_bf16()) or (dtype == torch.float32 and self.pays_in_fp32)
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether this CPU has instructions for products of bf16 (AVX512-BF16 or AMX), and torch the library for them."""
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return bool(native) and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def tiled_attention(
