@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from fouls.commands.ensemble import ensemble
 from fouls.commands.evaluate import evaluate
 from fouls.commands.train_head import train_head
-from fouls.errors import FoulsError
+from tests.commands.typed import Typed
 from tests.heads.worlds import blobs, write_world
 
 app = typer.Typer()
@@ -40,16 +39,8 @@ def here(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fouls.heads.evaluate.write_pictures", lambda *_: [])
 
 
-def run(line: str) -> Result:
-    return CliRunner().invoke(app, line.split())
-
-
-def error_of(line: str) -> str:
-    result = run(line)
-    assert isinstance(result.exception, FoulsError), result.output
-    message = str(result.exception)
-    assert "\n" not in message
-    return message
+typed = Typed(app)
+run, error_of = typed.run, typed.error_of
 
 
 def test_fit_and_measure(world: Path) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
 from fouls.commands.evaluate import evaluate
 from fouls.commands.train_head import train_head
-from fouls.errors import FoulsError
+from tests.commands.typed import Typed
 from tests.heads.worlds import blobs, make_store, write_world
 
 app = typer.Typer()
@@ -28,16 +27,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(line: str) -> Result:
-    return CliRunner().invoke(app, line.split())
-
-
-def error_of(line: str) -> str:
-    result = run(line)
-    assert isinstance(result.exception, FoulsError), result.output
-    message = str(result.exception)
-    assert "\n" not in message
-    return message
+typed = Typed(app)
+run, error_of = typed.run, typed.error_of
 
 
 def test_train_and_evaluate(world: Path) -> None:

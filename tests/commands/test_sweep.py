@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 import yaml
-from typer.testing import CliRunner, Result
 
 from fouls.commands.evaluate import evaluate
 from fouls.commands.sweep import sweep
 from fouls.commands.train_head import train_head
-from fouls.errors import FoulsError
+from tests.commands.typed import Typed
 from tests.heads.worlds import blobs, write_world
 
 app = typer.Typer()
@@ -32,16 +31,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(line: str) -> Result:
-    return CliRunner().invoke(app, line.split())
-
-
-def error_of(line: str) -> str:
-    result = run(line)
-    assert isinstance(result.exception, FoulsError), result.output
-    message = str(result.exception)
-    assert "\n" not in message
-    return message
+typed = Typed(app)
+run, error_of = typed.run, typed.error_of
 
 
 def test_sweep_evaluate_and_train_again(world: Path) -> None:
