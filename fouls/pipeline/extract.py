@@ -20,7 +20,7 @@ from fouls.cache.store import Store, open_store
 from fouls.cache.summary import Summary, summarise
 from fouls.errors import StoreError
 from fouls.files import remove_partial_files
-from fouls.pipeline.batches import max_pictures
+from fouls.pipeline.dense import group_dense, overlaps
 from fouls.pipeline.engine import DoneBlock
 from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
@@ -29,7 +29,6 @@ from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
-from fouls.pipeline.sampling import span
 from fouls.pipeline.work import Work, find_work
 
 MANY_ENGINES = 16
@@ -150,26 +149,18 @@ def _do(
 
 def make_groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
     """The blocks that are done together; their jobs are made on the way."""
-    videos = [[work.videos(number) for number in range(len(work))] for work in works]
-    streams, one = prepared[0].spec.sampling.kind == "stream", len(works) == 1
-    most = None if streams else _blocks_together(prepared[0], works[0])
-    for group in chain_blocks(videos[0], most) if one else group_blocks(videos):
+    first = prepared[0]
+    if len(works) == 1 and overlaps(first.spec.sampling):
+        engines = MANY_ENGINES if first.placement.scheduler else first.placement.engines
+        groups = group_dense(works[0], first.spec, engines)
+    else:
+        videos = [[work.videos(number) for number in range(len(work))] for work in works]
+        streams = first.spec.sampling.kind == "stream"
+        groups = chain_blocks(videos[0]) if streams else group_blocks(videos)
+    for group in groups:
         yield BlockGroup(
             blocks=tuple(tuple(map(work.job, numbers)) for work, numbers in zip(works, group, strict=True))
         )
-
-
-def _blocks_together(prepared: Prepared, work: Work) -> int:
-    """Blocks of windows that overlap, which are decoded together: what lies between two would be decoded twice.
-
-    As many as one decoding task may hand over; fewer, where engines would go without.
-    """
-    sampling = prepared.spec.sampling
-    if sampling.kind != "dense" or (sampling.hop or 0) >= span(sampling.num_frames, sampling.frame_stride or 1):
-        return 1
-    pictures_a_block = work.block_rows * -(-(sampling.hop or 1) // (sampling.frame_stride or 1))
-    engines = MANY_ENGINES if prepared.placement.scheduler else prepared.placement.engines
-    return max(1, min(max_pictures(prepared.spec) // pictures_a_block, len(work) // (2 * engines)))
 
 
 def write_plan(prepared: Prepared) -> int:

@@ -53,20 +53,47 @@ def group_blocks(videos: Sequence[Sequence[Sequence[int]]]) -> list[GroupPlan]:
     return [tuple(map(tuple, draft.blocks)) for draft in drafts]
 
 
-def chain_blocks(videos: Sequence[Sequence[int]], most: int | None = None) -> list[GroupPlan]:
+def chain_blocks(
+    videos: Sequence[Sequence[int]], most: int | None = None, costs: Sequence[int] | None = None
+) -> list[GroupPlan]:
     """Blocks of one store that follow each other and share a video, together: a stream is done in its order.
 
     Args:
         videos: of each block its videos, as places in the manifest, in the order of the rows.
         most: blocks of a group; ``None``: any number.
+        costs: of each block what it costs that a group begins with it, though it goes on with a video; ``None``: of all
+            the same. Longer chains are cut where that costs least in all.
     """
-    found: list[list[int]] = []
+    chains: list[list[int]] = []
     for number, those in enumerate(videos):
-        if number and videos[number - 1][-1] == those[0] and (most is None or len(found[-1]) < most):
-            found[-1].append(number)
+        if number and videos[number - 1][-1] == those[0]:
+            chains[-1].append(number)
         else:
-            found.append([number])
-    return [(tuple(chain),) for chain in found]
+            chains.append([number])
+    if most is None:
+        return [(tuple(chain),) for chain in chains]
+    parts = [part for chain in chains for part in _cut(chain, most, costs or [1] * len(videos))]
+    return [(tuple(part),) for part in parts]
+
+
+def _cut(chain: Sequence[int], most: int, costs: Sequence[int]) -> list[Sequence[int]]:
+    """The parts of a chain, none longer than ``most``, whose beginnings cost least; of those, the fewest."""
+    cheapest: list[tuple[int, int]] = [(0, 0)]  # what the first n blocks cost, and in how many parts
+    begins = [0]  # of the last of those parts
+    for stop in range(1, len(chain) + 1):
+        tried = []
+        for start in range(max(0, stop - most), stop):
+            cost, parts = cheapest[start]
+            tried.append((cost + (costs[chain[start]] if start else 0), parts + 1, -start))
+        cost, parts, start = min(tried)
+        cheapest.append((cost, parts))
+        begins.append(-start)
+    found: list[Sequence[int]] = []
+    stop = len(chain)
+    while stop:
+        found.append(chain[begins[stop] : stop])
+        stop = begins[stop]
+    return found[::-1]
 
 
 class _Draft:
