@@ -24,16 +24,22 @@ from fouls.pipeline.forwarding import Forwarding
 from fouls.pipeline.grouping import BlockGroup
 from fouls.pipeline.jobs import BlockJob, VideoJob
 from fouls.pipeline.sharing import SharedDecoding, divide_group
-from fouls.pipeline.streaming import Streams
+from fouls.pipeline.streaming import Streams, streams_at_once
 from fouls.video.isolation import IsolatedPool
 
 
-def groups_in_flight(device: str) -> int:
+def groups_in_flight(device: str, streams: int | None = None) -> int:
     """Threads an engine, each with a group: one has a batch in the backbone, one the next batch ready.
 
     On a GPU a batch takes no longer than to gather the next one's pictures, and a block is a few batches: there a third
     writes.
+
+    Args:
+        device: of the engine.
+        streams: videos that go through a stream net side by side, a group each; ``None``: it takes clips.
     """
+    if streams is not None:
+        return streams + 1
     return 3 if device.startswith("cuda") else 2
 
 
@@ -85,12 +91,14 @@ class Engine:
     def __init__(self, members: Sequence[Member], options: EngineOptions, pool: IsolatedPool | None = None) -> None:
         self.options = options
         self._cancelled = threading.Event()
-        forwarding = Forwarding([member.backbone for member in members])
+        device = members[0].backbone.device
+        streaming = members[0].store.spec.sampling.kind == "stream"
+        forwarding = Forwarding([member.backbone for member in members], streams=streaming)
         self._fillers = [
             Filler(member.store, member.backbone, member.batch_size, forwarding=forwarding, cancelled=self._cancelled)
             for member in members
         ]
-        self.groups_in_flight = groups_in_flight(str(members[0].backbone.device))
+        self.groups_in_flight = groups_in_flight(str(device), streams_at_once(device) if streaming else None)
         self._pool = pool or IsolatedPool(
             options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
         )

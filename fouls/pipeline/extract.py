@@ -24,11 +24,13 @@ from fouls.pipeline.dense import group_dense, overlaps
 from fouls.pipeline.engine import DoneBlock
 from fouls.pipeline.executors.local import run_here
 from fouls.pipeline.executors.recipe import EngineRecipe, MemberRecipe
-from fouls.pipeline.grouping import BlockGroup, chain_blocks, group_blocks
+from fouls.pipeline.grouping import BlockGroup, group_blocks
 from fouls.pipeline.known import KNOWN_COLUMNS, known_videos
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
+from fouls.pipeline.stream_groups import group_streams
+from fouls.pipeline.streaming import streams_at_once
 from fouls.pipeline.work import Work, find_work
 
 MANY_ENGINES = 16
@@ -150,13 +152,13 @@ def _do(
 def make_groups(prepared: Sequence[Prepared], works: Sequence[Work]) -> Iterator[BlockGroup]:
     """The blocks that are done together; their jobs are made on the way."""
     first = prepared[0]
-    if len(works) == 1 and overlaps(first.spec.sampling):
-        engines = MANY_ENGINES if first.placement.scheduler else first.placement.engines
+    engines = MANY_ENGINES if first.placement.scheduler else first.placement.engines
+    if first.spec.sampling.kind == "stream":
+        groups = group_streams(works[0], max(engines, streams_at_once(first.backbone.device)))
+    elif len(works) == 1 and overlaps(first.spec.sampling):
         groups = group_dense(works[0], first.spec, engines)
     else:
-        videos = [[work.videos(number) for number in range(len(work))] for work in works]
-        streams = first.spec.sampling.kind == "stream"
-        groups = chain_blocks(videos[0]) if streams else group_blocks(videos)
+        groups = group_blocks([[work.videos(number) for number in range(len(work))] for work in works])
     for group in groups:
         yield BlockGroup(
             blocks=tuple(tuple(map(work.job, numbers)) for work, numbers in zip(works, group, strict=True))
@@ -212,7 +214,10 @@ def _runner(
     from fouls.pipeline.executors.client import run_on_cluster
     from fouls.pipeline.executors.cluster import start_cluster
 
-    address = placement.scheduler or stack.enter_context(start_cluster(workers=placement.workers, gpus=placement.gpus))
+    streams = prepared[0].spec.sampling.kind == "stream"
+    address = placement.scheduler or stack.enter_context(
+        start_cluster(workers=placement.workers, gpus=placement.gpus, streams=streams)
+    )
     options = prepared[0].options
     share_cores = placement.scheduler is not None and options.decode_workers is None
     return lambda groups: run_on_cluster(address, recipe, groups, options.executor.cluster, share_cores=share_cores)

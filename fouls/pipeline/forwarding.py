@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.streaming import streams_at_once
 
 Values = dict[str, npt.NDArray[np.float32]]
 """Pool → (B, …)."""
@@ -25,21 +26,24 @@ class Forwarding:
     """Backbones on one device, and whose turn it is.
 
     On a CPU the clips of two batches queue for the same threads, see :mod:`.backbones.clip_threads`: a thread that is
-    done with its last clip of a batch goes on with the next batch, whose pictures are in place. Where operations share
-    their threads (compiled nets, stream nets), or the device computes one batch after the other anyway, batches take
-    turns. On CUDA a turn ends once everything is launched; see :class:`_CudaStreams`.
+    done with its last clip of a batch goes on with the next batch, whose pictures are in place. Videos that stream have
+    a thread each, see :mod:`.streaming`. Where operations share their threads (compiled nets), or the device computes
+    one batch after the other anyway, batches take turns. On CUDA a turn ends once everything is launched; see
+    :class:`_CudaStreams`.
 
     Args:
         backbones: all that are to be used on the device.
+        streams: whether videos go through a stream net piece by piece, and not clips in batches.
 
     Attributes:
-        free: held while it is a batch's turn.
+        free: held while it is a batch's turn, or a video's.
     """
 
-    def __init__(self, backbones: Sequence[Backbone]) -> None:
+    def __init__(self, backbones: Sequence[Backbone], *, streams: bool = False) -> None:
         device = backbones[0].device
-        clips_alone = all(backbone.clips_alone and not backbone.streams for backbone in backbones)
-        self.free = threading.Semaphore(2 if clips_alone else 1)
+        clips_alone = all(backbone.clips_alone for backbone in backbones)
+        turns = streams_at_once(device) if streams else 2 if clips_alone else 1
+        self.free = threading.Semaphore(turns)
         self._cuda = _CudaStreams(device) if device.type == "cuda" else None
         self._clock = threading.Lock()
         self._busy_until = 0.0

@@ -3,6 +3,9 @@
 A row is what the net says after one more sub-clip. Its features depend on all frames before, so the sub-clips of a
 video are done in their order: within a block, and from one block of a group to the next. Where a block is done without
 the one before it (after a crash), the video is gone through again from its beginning.
+
+On a CPU every video has a thread of its own, as clips have (see :mod:`.backbones.clip_threads`): what is to be done for
+a few frames is too little for several.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from fouls.cache.spec import SamplingSpec
 from fouls.pipeline.backbones.backbone import Backbone
+from fouls.pipeline.backbones.clip_threads import on_one_thread
 from fouls.pipeline.batches import DecodingCost, Submit, wait_for
 from fouls.pipeline.decoding import DecodedVideo
 from fouls.pipeline.jobs import ClipJob, VideoJob
@@ -68,7 +73,7 @@ def stream_video(
         pools: which features.
         submit: starts decoding in another process.
         streams: where the video is gone on from, if it was begun; and where its state is left.
-        free: held while the net is used.
+        free: held while the net is used; where several may hold it, as many videos go through the net side by side.
         cost: is added to.
 
     Raises:
@@ -83,13 +88,39 @@ def stream_video(
         pictures = torch.from_numpy(decoded.clip(clip)[None])
         with free:
             started = time.perf_counter()
-            encoded, state = backbone.stream(backbone.normalise(pictures), state, pools)
-            features = {pool: feature[0].cpu().numpy() for pool, feature in encoded.items()}
+            features, state = go_on(backbone, pictures, state, pools)
             seconds += time.perf_counter() - started
         if clip.row >= 0:
             yield StreamedRow(row=clip.row, decoder=decoded.decoder, features=features, forward_seconds=seconds)
             seconds = 0.0
     streams.carried[video.file.video_id] = (int(clips[-1].indices[0]) + _hop(sampling), state)
+
+
+def go_on(
+    backbone: Backbone, pictures: Tensor, state: Any, pools: Sequence[str]
+) -> tuple[dict[str, npt.NDArray[np.float32]], Any]:
+    """Push a video's next frames through a stream net.
+
+    Args:
+        backbone: a stream net.
+        pictures: (1, T, S, S, 3) uint8.
+        state: after the frames before them; ``None`` at the beginning.
+        pools: which features.
+
+    Returns:
+        Pool → the row's feature, and the state after these frames.
+    """
+
+    def compute() -> tuple[dict[str, npt.NDArray[np.float32]], Any]:
+        encoded, after = backbone.stream(backbone.normalise(pictures), state, pools)
+        return {pool: feature[0].cpu().numpy() for pool, feature in encoded.items()}, after
+
+    return on_one_thread(compute) if backbone.device.type == "cpu" else compute()
+
+
+def streams_at_once(device: torch.device) -> int:
+    """Videos that go through a stream net side by side: one a thread on a CPU; elsewhere they take turns."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def _sub_clips(video: VideoJob, start: int, sampling: SamplingSpec) -> list[ClipJob]:

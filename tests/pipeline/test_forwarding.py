@@ -65,12 +65,8 @@ def test_two_batches_are_on_the_cpu_at_once(
         np.testing.assert_array_equal(values, alone)
 
 
-@pytest.mark.parametrize("why", ["compiled", "streams"])
-def test_what_shares_its_threads_takes_turns(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    if why == "compiled":
-        backbone.compiled = True
-    else:
-        monkeypatch.setattr(Backbone, "streams", property(lambda self: True))
+def test_what_shares_its_threads_takes_turns(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone.compiled = True
     spans: list[tuple[float, float]] = []
     normalise = backbone.normalise
 

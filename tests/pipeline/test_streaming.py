@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 from fouls.errors import BackboneError, ConfigError
+from fouls.pipeline import stream_groups
 from fouls.pipeline.backbones.loading import load_backbone
+from fouls.pipeline.extract import extract
 from fouls.pipeline.loose import extract_loose
 from fouls.pipeline.options import ExecutorOptions, SamplingOptions
 from fouls.pipeline.prepare import prepare
@@ -75,7 +78,8 @@ def test_a_resume_inside_a_video_gives_the_same_bytes(short: Project) -> None:
 
 
 def test_the_state_is_handed_on_from_block_to_block(short: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one run no frame goes through the net twice, wherever the blocks cut a video."""
+    """In one group no frame goes through the net twice, wherever the blocks cut a video."""
+    monkeypatch.setattr(stream_groups, "SHARES_AGAIN", (0.0,))
     prepared = prepare(short.options(block_rows=2, **STREAMING))
     seen: list[int] = []
     original = prepared.backbone.stream
@@ -85,10 +89,31 @@ def test_the_state_is_handed_on_from_block_to_block(short: Project, monkeypatch:
         return original(x, state, pools)  # type: ignore[arg-type]
 
     monkeypatch.setattr(prepared.backbone, "stream", counting)
-    from fouls.pipeline.extract import extract
-
     assert extract(prepared).summary.done == 9
     assert sum(seen) == 12 + 17 + 22
+
+
+def test_two_videos_go_through_the_net_side_by_side(short: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread each, and the bytes are those of one after the other on one thread."""
+    short.extract("one", block_rows=2, **STREAMING)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        prepared = prepare(short.options("two", block_rows=2, **STREAMING))
+        met, original, calls = threading.Barrier(2), prepared.backbone.stream, []
+
+        def meet(*args: object) -> object:
+            calls.append(torch.get_num_threads())
+            if len(calls) <= 2:
+                met.wait(30.0)  # the first of one video waits for the first of another
+            return original(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(prepared.backbone, "stream", meet)
+        assert extract(prepared).summary.done == 9
+        assert set(calls) == {1}
+    finally:
+        torch.set_num_threads(before)
+    assert contents(short.store("two")) == contents(short.store("one"))
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

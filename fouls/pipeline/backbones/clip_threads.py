@@ -47,6 +47,19 @@ def for_each_clip(compute: Callable[[Tensor], T], clips: Tensor) -> list[T]:
     return list(threads.map(run, pieces))
 
 
+def on_one_thread(compute: Callable[[], T]) -> T:
+    """Compute something on one of torch's threads, beside the clips and whatever else of other callers is there.
+
+    What comes of it does not depend on how many threads there are.
+    """
+    num_threads = torch.get_num_threads()
+    if num_threads < 2:
+        return compute()
+    with _all_threads:
+        threads = _threads(num_threads, 1)
+    return threads.submit(compute).result()
+
+
 @cache
 def _threads(workers: int, threads_each: int) -> ThreadPoolExecutor:
     """Threads on which torch's operations use so many threads each; they wait until the end of the process."""

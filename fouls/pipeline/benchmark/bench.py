@@ -27,10 +27,13 @@ from fouls.pipeline.devices import default_batch_size, default_precision, place,
 from fouls.pipeline.extract import plan
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.prepare import Prepared, prepare
+from fouls.pipeline.streaming import streams_at_once
 from fouls.pipeline.work import Work, make_work
 
 BLOCKS = 4
 """Blocks of the extraction that is measured, where there are clips enough."""
+STREAM_ROWS = 16
+"""By which every video goes on each time that a stream net's forward pass is timed: a row takes some milliseconds."""
 LARGE_PLAN = 10**6
 """Rows of an extraction in earnest, whose blocks and batches are as large as they get."""
 
@@ -176,8 +179,9 @@ def _work(prepared: Prepared) -> tuple[Work, int]:
 
 
 def _batch_size(prepared: Prepared, block_rows: int) -> int:
-    """Clips in a forward pass; a stream goes on video by video."""
-    return 1 if prepared.spec.sampling.kind == "stream" else prepared.batch_size(block_rows)
+    """Clips in a forward pass; of a stream net videos side by side."""
+    streams = prepared.spec.sampling.kind == "stream"
+    return streams_at_once(prepared.backbone.device) if streams else prepared.batch_size(block_rows)
 
 
 def _measure(
@@ -192,7 +196,8 @@ def _measure(
     if decoding is None:
         raise RunError(f"not one of {len(videos)} videos could be decoded: leave them out")
     on_stage("forward alone")
-    forward = time_forward(backbone, spec, batch_size=batch_size, repeats=repeats, warm_up=False)
+    rows = STREAM_ROWS if spec.sampling.kind == "stream" else 1
+    forward = time_forward(backbone, spec, batch_size=batch_size, repeats=repeats, num_batches=rows, warm_up=rows > 1)
     on_stage("the whole of extract")
     whole, store = time_extract(prepared, folder / "stores", repeats=repeats)
     on_stage("writing alone")

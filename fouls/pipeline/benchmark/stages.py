@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,7 @@ from fouls.pipeline.benchmark.timing import Timing, repeat
 from fouls.pipeline.decoding import decode
 from fouls.pipeline.engine import EngineOptions
 from fouls.pipeline.jobs import VideoJob
+from fouls.pipeline.streaming import go_on
 from fouls.video.isolation import IsolatedPool
 
 PRODUCT_SIZE = 4096
@@ -117,7 +119,7 @@ def time_forward(
     Args:
         backbone: on its device.
         spec: for the pools and the frames of a clip.
-        batch_size: clips at once; 1 for a stream net.
+        batch_size: clips at once; of a stream net videos side by side, each in its middle.
         repeats: how often it is timed.
         num_batches: batches each time, one after the other.
         warm_up: see :func:`~fouls.pipeline.benchmark.timing.repeat`.
@@ -125,17 +127,34 @@ def time_forward(
     size = backbone.preprocessing.crop
     generator = torch.Generator().manual_seed(0)
     shape = (batch_size, spec.sampling.num_frames, size, size, 3)
-    x = backbone.normalise(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator))
-    streams = spec.sampling.kind == "stream"
-    state = backbone.stream(x, None, spec.pools)[1] if streams else None  # as in the middle of a video
+    pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    num_clips = num_batches * batch_size
+    if spec.sampling.kind == "stream":
+        with ThreadPoolExecutor(batch_size) as videos:
+            stream = _streams(backbone, pictures, spec.pools, videos, num_batches)
+            return repeat(stream, num_clips=num_clips, repeats=repeats, warm_up=warm_up)
+    x = backbone.normalise(pictures)
 
     def forward() -> None:
         for _ in range(num_batches):
-            features = backbone.stream(x, state, spec.pools)[0] if streams else backbone.features(x, spec.pools)
-            for feature in features.values():
+            for feature in backbone.features(x, spec.pools).values():
                 feature.cpu()
 
-    return repeat(forward, num_clips=num_batches * batch_size, repeats=repeats, warm_up=warm_up)
+    return repeat(forward, num_clips=num_clips, repeats=repeats, warm_up=warm_up)
+
+
+def _streams(
+    backbone: Backbone, pictures: torch.Tensor, pools: Sequence[str], threads: ThreadPoolExecutor, num_rows: int
+) -> Callable[[], None]:
+    """Goes on with as many videos as there are pictures of, by some rows each."""
+    videos: Sequence[torch.Tensor] = torch.split(pictures, 1)
+    _, state = go_on(backbone, videos[0], None, pools)  # as in the middle of a video
+
+    def of_one(video: torch.Tensor) -> None:
+        for _ in range(num_rows):
+            go_on(backbone, video, state, pools)
+
+    return lambda: list(threads.map(of_one, videos)).clear()
 
 
 def time_writing(store: Store, *, repeats: int) -> Timing:

@@ -19,12 +19,13 @@ IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
-def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
+def start_cluster(*, workers: int, gpus: Sequence[str] = (), streams: bool = False) -> Iterator[str]:
     """Start a scheduler and worker processes on this machine, reachable from this machine only.
 
     Args:
         workers: processes, when ``gpus`` is empty; they share the cores.
         gpus: one process for each of these devices, which sees no other (``CUDA_VISIBLE_DEVICES``).
+        streams: whether they stream videos: a worker then has a group for each of its threads.
 
     Yields:
         The scheduler's address.
@@ -34,13 +35,15 @@ def start_cluster(*, workers: int, gpus: Sequence[str] = ()) -> Iterator[str]:
     """
     cores = os.cpu_count() or 1
     count = len(gpus) or workers
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // count))}
+    cores_each = max(1, cores // count)
+    threads = {"OMP_NUM_THREADS": str(cores_each)}
+    at_once = (1 if gpus else cores_each) if streams else None
     environments = [{**threads, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [threads] * count
     specs = {
         number: {
             "cls": Nanny,
             "options": {
-                "nthreads": groups_in_flight("cuda" if gpus else "cpu"),
+                "nthreads": groups_in_flight("cuda" if gpus else "cpu", at_once),
                 "host": "127.0.0.1",
                 "memory_limit": 0,
                 "dashboard": False,

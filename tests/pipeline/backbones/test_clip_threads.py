@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from fouls.pipeline.backbones.clip_threads import for_each_clip
+from fouls.pipeline.backbones.clip_threads import for_each_clip, on_one_thread
 
 
 @pytest.fixture(params=[1, 2, 6])
@@ -49,3 +49,12 @@ def test_threads_begun_later_have_as_many_as_ever(num_threads):
     thread.start()
     thread.join()
     assert seen == [num_threads]
+
+
+def test_one_thread_is_one_thread(num_threads):
+    ident, threads, _ = on_one_thread(lambda: where(None))
+    assert threads == 1
+    assert (ident == threading.get_ident()) == (num_threads == 1)
+    assert torch.get_num_threads() == num_threads
+    with pytest.raises(ZeroDivisionError):
+        on_one_thread(lambda: 1 / 0)
