@@ -29,6 +29,9 @@ CONCEALING = frozenset([
 ])
 # fmt: on
 """Codecs where FFmpeg paints over damage, unless it is told that damage is an error."""
+SAYS_WHAT_NOBODY_NEEDS = frozenset(["h264"])
+"""Codecs whose frames say whether any other is decoded from them (``nal_ref_idc``, ITU-T H.264, 7.4.1), and whose
+decoder leaves out, where it is told to, those from which none is. HEVC says it for each temporal layer by itself."""
 
 
 class DamagedPictureError(Exception):
@@ -38,7 +41,9 @@ class DamagedPictureError(Exception):
 class PyavReader:
     """Decodes on, from the key frame before a wanted frame, and drops what isn't wanted; holds one frame at a time.
 
-    Damage between that key frame and the wanted one is an error, even where FFmpeg could paint over it.
+    What isn't wanted in one call of :meth:`read`, and what no other frame is decoded from, is not decoded at all where
+    the codec tells. Damage in anything else between that key frame and the wanted one is an error, even where FFmpeg
+    could paint over it.
 
     Args:
         path: a file, or a URL that FFmpeg can open.
@@ -56,6 +61,8 @@ class PyavReader:
         self.info = self._index.info
         self._to_rgb = ToRgb(short_side)
         self._can_seek = self._index.timestamps is not None
+        self._leaves_out = self._can_seek and self.info.codec in SAYS_WHAT_NOBODY_NEEDS
+        self._wanted: frozenset[int] = frozenset()
         self._skips = True  # to later key frames
         self._last_good: int | None = None
         self._container: InputContainer | None = None
@@ -64,6 +71,9 @@ class PyavReader:
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
         """See :meth:`fouls.video.types.VideoReader.read`."""
         check_indices(indices, self.info.num_frames)
+        self._wanted = frozenset(indices.tolist())
+        if not self._wanted.isdisjoint(self._left_out):
+            self._next = self.info.num_frames  # go back to before them
         for target in indices.tolist():
             self._approach(target)
             yield self._frame(target)
@@ -97,6 +107,7 @@ class PyavReader:
     def _begin(self, packets: Iterator[Packet[VideoStream]], number: int) -> None:
         """Decode from a key frame on, the frame with this number."""
         self._first = self._next = number
+        self._left_out: set[int] = set()
         self._pictures = self._decode(packets, number)
 
     def _approach(self, target: int) -> None:
@@ -160,12 +171,12 @@ class PyavReader:
             self._last_good = number
             if number == target:
                 return self._to_rgb(picture)
-        if not self._has_sought:
+        if not self._has_sought and not self._left_out:
             raise self._error(f"the decoder leaves out frame {target}")
-        return self._from_the_beginning(target)  # its key frames are none
+        return self._from_the_beginning(target)  # its key frames are none, or it has lost count
 
     def _from_the_beginning(self, target: int) -> Frame:
-        self._can_seek = False
+        self._can_seek = self._leaves_out = False
         self._restart()
         return self._frame(target)
 
@@ -183,6 +194,7 @@ class PyavReader:
             if packet.is_corrupt and number is None and self._index.timestamps is not None:
                 continue  # the file ends in the middle of it: the index doesn't count it either
             is_begun |= packet.is_keyframe
+            self._choose(number)
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
@@ -190,6 +202,13 @@ class PyavReader:
                     continue
                 raise
             yield from pictures
+
+    def _choose(self, number: int | None) -> None:
+        """Tell the decoder whether the next packet, which becomes frame ``number``, is wanted for its own sake."""
+        is_wanted = number is None or number in self._wanted or not self._leaves_out
+        self._stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+        if number is not None and not is_wanted:
+            self._left_out.add(number)
 
     def _error(self, message: str) -> VideoError:
         self._next = self.info.num_frames  # whatever is read next needs a fresh start
