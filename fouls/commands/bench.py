@@ -79,13 +79,18 @@ def bench(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Clips a forward pass.", show_default="32 on a GPU, 4 on a CPU", rich_help_panel=HOW),
+        typer.Option(help="Clips a forward pass.", show_default="as extract chooses it", rich_help_panel=HOW),
     ] = None,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Send the forward pass through torch.compile.", rich_help_panel=HOW)
     ] = False,
-    decoder: Annotated[str, typer.Option(help="auto, decord, pyav, torchcodec.", rich_help_panel=HOW)] = "auto",
-    decode_workers: Annotated[int | None, typer.Option(help="Decoding processes.", rich_help_panel=HOW)] = None,
+    decoder: Annotated[
+        str, typer.Option(help="auto (pyav), pyav, decord, torchcodec, cuda.", rich_help_panel=HOW)
+    ] = "auto",
+    decode_workers: Annotated[
+        int | None,
+        typer.Option(help="Decoding processes.", show_default="as extract chooses it", rich_help_panel=HOW),
+    ] = None,
     repeats: Annotated[
         int | None,
         typer.Option(
@@ -143,7 +148,7 @@ def _measure(options: BenchOptions, *, json_output: bool) -> None:
     from fouls.pipeline.benchmark.bench import bench as run
 
     with console.err.status("") as status:
-        result = run(options, on_stage=status.update, on_effort=_announce)
+        result = run(options, on_stage=status.update, on_tuned=console.warn, on_effort=_announce)
     if json_output:
         typer.echo(json.dumps(result.to_dict()))
         return

@@ -215,7 +215,11 @@ def extract(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Clips a forward pass.", show_default="32 on a GPU, 4 on a CPU", rich_help_panel=HOW),
+        typer.Option(
+            help="Clips a forward pass.",
+            show_default="the store's; a new one's is tried out on a GPU, and that of the threads on a CPU",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     compile: Annotated[
         bool,
@@ -227,7 +231,12 @@ def extract(
         str, typer.Option(help="auto (decord, then pyav), decord, pyav, torchcodec.", rich_help_panel=HOW)
     ] = "auto",
     decode_workers: Annotated[
-        int | None, typer.Option(help="Decoding processes for each backbone.", rich_help_panel=HOW)
+        int | None,
+        typer.Option(
+            help="Decoding processes a worker.",
+            show_default="as many as keep up with the backbone, by a short trial",
+            rich_help_panel=HOW,
+        ),
     ] = None,
     decode_timeout: Annotated[
         float, typer.Option(help="Seconds for one video in one block.", rich_help_panel=HOW)

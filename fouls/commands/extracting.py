@@ -70,7 +70,7 @@ def _extract(prepared: Sequence[Prepared]) -> list[ExtractReport]:
             assert advance is not None
             advance(done.num_rows)
 
-        return extract_all(prepared, on_start=start, on_block=step)
+        return extract_all(prepared, on_tuned=console.warn, on_start=start, on_block=step)
 
 
 def _to_dict(options: ExtractOptions, report: ExtractReport) -> dict[str, object]:
@@ -114,18 +114,24 @@ def _dry_run(prepared: Sequence[Prepared], json_output: bool) -> None:
         typer.echo(json.dumps(plain[0] if len(plain) == 1 else together))
         return
     for each, estimated in zip(prepared, estimates.stores, strict=True):
-        console.table(f"{each.options.store}: what `extract` would do", ["", ""], _rows(estimated))
+        console.table(
+            f"{each.options.store}: what `extract` would do", ["", ""], _rows(estimated, estimates.decode_workers)
+        )
+    if estimates.tuned is not None:
+        console.warn(estimates.tuned)
     if len(prepared) > 1:
         console.say(f"all at once, each video decoded once: {_duration(estimates.seconds)}")
     console.next_step("the same command without --dry-run")
 
 
-def _rows(estimated: Estimate) -> list[list[object]]:
+def _rows(estimated: Estimate, decode_workers: int) -> list[list[object]]:
     return [
         ["new rows", estimated.new_rows],
         ["rows to do", estimated.rows],
         ["blocks", estimated.blocks],
         ["bytes", estimated.bytes],
+        ["clips a forward pass", estimated.batch_size],
+        ["decoding processes a worker", decode_workers],
         ["time", _duration(estimated.seconds)],
     ]
 

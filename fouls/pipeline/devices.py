@@ -78,9 +78,9 @@ def default_precision(device: str) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def default_batch_size(device: str) -> int:
-    """Clips in a forward pass: enough to fill a GPU, few enough for a CPU's caches."""
-    return 32 if device.startswith("cuda") else 4
+def default_batch_size(device: str, engines: int = 1) -> int:
+    """Clips in a forward pass: enough to fill a GPU; on a CPU a clip for each thread of an engine."""
+    return 32 if device.startswith("cuda") else max(4, torch.get_num_threads() // engines)
 
 
 def default_decode_workers(device: str, engines: int) -> int:

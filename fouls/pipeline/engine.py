@@ -22,6 +22,7 @@ from fouls.pipeline.decoding import DecodedVideo, decode
 from fouls.pipeline.filling import Filler
 from fouls.pipeline.forwarding import Forwarding
 from fouls.pipeline.grouping import BlockGroup
+from fouls.pipeline.growth import Growth
 from fouls.pipeline.jobs import BlockJob, VideoJob
 from fouls.pipeline.sharing import SharedDecoding, divide_group
 from fouls.pipeline.streaming import Streams, streams_at_once
@@ -50,6 +51,8 @@ class EngineOptions:
     decoder: str = "auto"
     decode_workers: int = 1
     """Decoding processes."""
+    max_decode_workers: int | None = None
+    """To which their number grows while the backbone waits for frames, see :mod:`.growth`; ``None``: it stays."""
     decode_timeout_seconds: float = 120.0
     """For one video in one block."""
 
@@ -101,6 +104,12 @@ class Engine:
         self.groups_in_flight = groups_in_flight(str(device), streams_at_once(device) if streaming else None)
         self._pool = pool or IsolatedPool(
             options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
+        )
+        self._growth = Growth(
+            self._pool,
+            options.max_decode_workers,
+            at_once=streams_at_once(device) if streaming else 1,
+            blocks=2 * self.groups_in_flight,
         )
 
     def __enter__(self) -> Self:
@@ -154,6 +163,7 @@ class Engine:
         done = []
         for job in blocks:
             record = yield from self._fillers[store].fill(job, submit, streams)
+            self._growth.note(record.seconds)
             done.append(DoneBlock(store=store, record=record, num_rows=job.num_rows))
         return done
 

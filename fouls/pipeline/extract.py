@@ -31,6 +31,7 @@ from fouls.pipeline.plan import numbered, plan_rows
 from fouls.pipeline.prepare import Prepared
 from fouls.pipeline.stream_groups import group_streams
 from fouls.pipeline.streaming import streams_at_once
+from fouls.pipeline.tuning import Tuning, tune
 from fouls.pipeline.work import Work, find_work
 
 MANY_ENGINES = 16
@@ -100,6 +101,7 @@ def extract(
 def extract_all(
     prepared: Sequence[Prepared],
     *,
+    on_tuned: Callable[[str], None] = lambda reason: None,
     on_start: Callable[[int], None] = lambda num_rows: None,
     on_block: Callable[[DoneBlock], None] = lambda done: None,
 ) -> list[ExtractReport]:
@@ -107,6 +109,7 @@ def extract_all(
 
     Args:
         prepared: see :func:`fouls.pipeline.prepare.prepare_all`.
+        on_tuned: called with what was chosen after a trial and why, where there is enough to do.
         on_start: called once with the rows that there are to do in all stores.
         on_block: called after each commit in one of them.
 
@@ -121,8 +124,11 @@ def extract_all(
         new_rows = [write_plan(each) for each in prepared]
         stores = [open_store(each.options.store) for each in prepared]
         works = [_find(each, store, retry=each.options.retry) for each, store in zip(prepared, stores, strict=True)]
+        tuning = tune(prepared, works)
+        if tuning.reason is not None:
+            on_tuned(tuning.reason)
         on_start(sum(work.num_rows for work in works))
-        works = _do(prepared, stores, works, on_block)
+        works = _do(prepared, stores, works, tuning, on_block)
         for each in prepared:
             remove_partial_files(each.options.store)
     return [
@@ -135,11 +141,12 @@ def _do(
     prepared: Sequence[Prepared],
     stores: Sequence[Store],
     works: list[Work],
+    tuning: Tuning,
     on_block: Callable[[DoneBlock], None],
 ) -> list[Work]:
     """Do the work of all stores; what is left of it."""
     with ExitStack() as stack:
-        run = _runner(prepared, stores, works, stack) if any(map(len, works)) else None
+        run = _runner(prepared, stores, tuning, stack) if any(map(len, works)) else None
         for _ in range(MAX_PASSES):
             if run is None or not any(map(len, works)):
                 break
@@ -196,17 +203,17 @@ def _find(prepared: Prepared, store: Store, *, retry: Retry | None) -> Work:
 
 
 def _runner(
-    prepared: Sequence[Prepared], stores: Sequence[Store], works: Sequence[Work], stack: ExitStack
+    prepared: Sequence[Prepared], stores: Sequence[Store], tuning: Tuning, stack: ExitStack
 ) -> Callable[[Iterable[BlockGroup]], Iterator[DoneBlock]]:
     members = tuple(
         MemberRecipe(
             store=str(store.path.resolve()),
             backbone=each.recipe,
-            batch_size=_batch_begun(each, work) or each.batch_size(store.block_rows),
+            batch_size=batch_size,
         )
-        for each, store, work in zip(prepared, stores, works, strict=True)
+        for each, store, batch_size in zip(prepared, stores, tuning.batch_sizes, strict=True)
     )
-    recipe = EngineRecipe(members=members, options=prepared[0].engine_options)
+    recipe = EngineRecipe(members=members, options=tuning.engine)
     placement = prepared[0].placement
     if not placement.on_cluster:
         engine = stack.enter_context(recipe.build([each.backbone for each in prepared]))
@@ -221,16 +228,6 @@ def _runner(
     options = prepared[0].options
     share_cores = placement.scheduler is not None and options.decode_workers is None
     return lambda groups: run_on_cluster(address, recipe, groups, options.executor.cluster, share_cores=share_cores)
-
-
-def _batch_begun(prepared: Prepared, work: Work) -> int | None:
-    """The batch size with which a store was begun on a device of this kind, unless another is asked for: the rows to
-    come are then those that a run without a pause would have made, bit for bit."""
-    if prepared.options.batch_size is not None:
-        return None
-    kind = prepared.placement.device.partition(":")[0]
-    sizes = (record.batch_size for record in work.ledger.values() if (record.device or "").partition(":")[0] == kind)
-    return next(sizes, None)
 
 
 def made_by(options: ExtractOptions) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Prepared:
 
     def batch_size(self, block_rows: int) -> int:
         """Clips in one forward pass, for blocks of that many rows."""
-        return min(self.options.batch_size or default_batch_size(self.placement.device), block_rows)
+        default = default_batch_size(self.placement.device, self.placement.engines)
+        return min(self.options.batch_size or default, block_rows)
 
     @property
     def engine_options(self) -> EngineOptions:

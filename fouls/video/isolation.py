@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
@@ -87,10 +88,25 @@ class IsolatedPool:
         self._closed = False
         context = _context(preload)
         arguments = (tuple(preload), memory_bytes)
-        self._workers = [_Worker(context, timeout_seconds, arguments) for _ in range(num_workers)]
-        self._threads = [threading.Thread(target=w.run, args=(self._calls,), daemon=True) for w in self._workers]
-        for thread in self._threads:
-            thread.start()
+        self._new_worker = partial(_Worker, context, timeout_seconds, arguments)
+        self._workers: list[_Worker] = []
+        self._threads: list[threading.Thread] = []
+        self.grow(num_workers)
+
+    @property
+    def num_workers(self) -> int:
+        """Processes, and calls at a time."""
+        return len(self._workers)
+
+    def grow(self, num_workers: int) -> None:
+        """Have so many processes from now on, if there are fewer and the pool is not closed."""
+        with self._closing:
+            while not self._closed and len(self._workers) < num_workers:
+                worker = self._new_worker()
+                thread = threading.Thread(target=worker.run, args=(self._calls,), daemon=True)
+                self._workers.append(worker)
+                self._threads.append(thread)
+                thread.start()
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``function(*args, **kwargs)`` called in one of the processes; all of it must be picklable.

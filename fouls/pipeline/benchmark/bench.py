@@ -22,12 +22,13 @@ from fouls.pipeline.benchmark.parity import Parity, compare
 from fouls.pipeline.benchmark.result import BenchResult
 from fouls.pipeline.benchmark.stages import PRODUCT_SIZE, measure_peak, time_decoding, time_forward, time_writing
 from fouls.pipeline.benchmark.whole import time_extract
-from fouls.pipeline.calibration import TRIAL_VIDEOS, calibrate
 from fouls.pipeline.devices import default_batch_size, default_precision, place, usable_cores
 from fouls.pipeline.extract import plan
 from fouls.pipeline.options import ExtractOptions
 from fouls.pipeline.prepare import Prepared, prepare
 from fouls.pipeline.streaming import streams_at_once
+from fouls.pipeline.trial import TRIAL_VIDEOS, calibrate
+from fouls.pipeline.tuning import Tuning, tune
 from fouls.pipeline.work import Work, make_work
 
 BLOCKS = 4
@@ -68,6 +69,7 @@ def bench(
     options: BenchOptions,
     *,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_tuned: Callable[[str], None] = lambda reason: None,
     on_effort: Callable[[Effort], None] = lambda effort: None,
 ) -> BenchResult:
     """Measure the stages of an extraction one by one, and all of it.
@@ -75,6 +77,7 @@ def bench(
     Args:
         options: what is measured.
         on_stage: called with the name of what is being measured now.
+        on_tuned: called with the batch size and number of decoding processes that an extraction would choose, and why.
         on_effort: called once it is known how much is measured, and how long that will take.
 
     Raises:
@@ -85,7 +88,7 @@ def bench(
     end = time.perf_counter() + options.seconds
     with _prepared(options, on_stage) as (prepared, folder):
         on_stage("trying what a clip costs")
-        prepared, effort = _fit(prepared, options, end)
+        prepared, effort = _fit(prepared, options, end, on_tuned)
         on_effort(effort)
         return _measure(prepared, folder, effort.repeats, options.product_size, on_stage)
 
@@ -133,18 +136,27 @@ def _prepared(options: BenchOptions, on_stage: Callable[[str], None]) -> Iterato
         yield replace(prepared, manifest=sound.slice(0, most)), folder
 
 
-def _fit(prepared: Prepared, options: BenchOptions, end: float) -> tuple[Prepared, Effort]:
+def _fit(
+    prepared: Prepared, options: BenchOptions, end: float, on_tuned: Callable[[str], None]
+) -> tuple[Prepared, Effort]:
     """Try what a clip costs, and leave as many videos as fit into the time until then.
 
     Raises:
         RunError: not one of those that were tried could be decoded.
     """
-    engine, videos = prepared.engine_options, prepared.manifest.num_rows
+    videos = prepared.manifest.num_rows
     work, _ = _work(prepared)
+    tuning = tune([prepared], [replace(work, block_rows=_largest_blocks(prepared))], num_rows=LARGE_PLAN)
+    if tuning.reason is not None:
+        on_tuned(tuning.reason)
+        prepared = _with_options(prepared, tuning)
+    engine = prepared.engine_options
     batch_size = _batch_size(prepared, work.num_rows)
-    trial = calibrate(prepared.backbone, work.jobs(), engine, prepared.spec, batch_size=batch_size)
+    (trial,) = tuning.calibrations or (
+        calibrate(prepared.backbone, work, engine, prepared.spec, batch_size=batch_size),
+    )
     if trial is None:
-        raise RunError(f"none of the first {min(TRIAL_VIDEOS, videos)} videos could be decoded: leave them out")
+        raise RunError(f"none of {min(TRIAL_VIDEOS, videos)} videos that were tried could be decoded: leave them out")
     effort = choose_effort(
         trial,
         Machine(
@@ -153,7 +165,7 @@ def _fit(prepared: Prepared, options: BenchOptions, end: float) -> tuple[Prepare
             decode_workers=engine.decode_workers,
         ),
         seconds=end - time.perf_counter(),
-        batch_size=batch_size,
+        batch_size=batch_size * (STREAM_ROWS if prepared.spec.sampling.kind == "stream" else 1),
         rows_a_video=work.num_rows / videos,
         num_videos=videos,
         repeats=options.repeats,
@@ -162,13 +174,27 @@ def _fit(prepared: Prepared, options: BenchOptions, end: float) -> tuple[Prepare
     return _with_blocks(replace(prepared, manifest=prepared.manifest.slice(0, effort.num_videos))), effort
 
 
+def _with_options(prepared: Prepared, tuning: Tuning) -> Prepared:
+    """With what was chosen, as if it had been given."""
+    (batch_size,) = tuning.batch_sizes
+    options = replace(prepared.options, batch_size=batch_size, decode_workers=tuning.engine.decode_workers)
+    return replace(prepared, options=options)
+
+
+def _largest_blocks(prepared: Prepared) -> int:
+    """Rows of a block of an extraction in earnest."""
+    options = prepared.options
+    return options.block_rows or choose_block_rows(LARGE_PLAN, prepared.pool_shapes, prepared.spec.stored_dtype)
+
+
 def _with_blocks(prepared: Prepared) -> Prepared:
     """With blocks of as many rows as there would be in an extraction in earnest, but several of them."""
     options = prepared.options
     num_rows = plan(prepared)[0].num_rows
     batch_size = prepared.batch_size(num_rows)
-    largest = choose_block_rows(LARGE_PLAN, prepared.pool_shapes, prepared.spec.stored_dtype)
-    block_rows = options.block_rows or min(largest, max(batch_size, num_rows // BLOCKS // batch_size * batch_size))
+    blocks = BLOCKS * (streams_at_once(prepared.backbone.device) if prepared.spec.sampling.kind == "stream" else 1)
+    largest = _largest_blocks(prepared)
+    block_rows = options.block_rows or min(largest, max(batch_size, num_rows // blocks // batch_size * batch_size))
     return replace(prepared, options=replace(options, block_rows=block_rows))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fouls.pipeline.benchmark.limit import least_seconds
-from fouls.pipeline.calibration import Calibration
+from fouls.pipeline.trial import Calibration
 
 EFFORTS = ((5, 64), (5, 32), (5, 16), (5, 8), (5, 4), (3, 4), (3, 2), (1, 2))
 """Repeats and batches, the first that fits into the time; the last in any case."""

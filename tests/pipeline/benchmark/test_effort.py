@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fouls.pipeline.benchmark.effort import Effort, Machine, choose_effort
-from fouls.pipeline.calibration import Calibration
+from fouls.pipeline.trial import Calibration
 
 CPU = Machine(on_gpu=False, cores=2, decode_workers=1)
 SLOW = Calibration(read_seconds=0.02, preprocess_seconds=0.02, forward_seconds=1.0)
