@@ -158,7 +158,10 @@ def test_fallback_is_said_and_retried_as_it_was(fouls: Run, project: Project, ca
         ("extract --backbone videomae --weights WEIGHTS --gpus 4096", "--gpus 4096: this machine has"),
         ("extract --backbone videomae --weights WEIGHTS --manifest nothing", "fouls manifest build"),
         ("extract --backbone videomae --weights WEIGHTS --window 9", "START:STOP"),
-        ("extract --backbone videomae --weights WEIGHTS --decoder vlc", "allowed: auto, decord, pyav, torchcodec"),
+        (
+            "extract --backbone videomae --weights WEIGHTS --decoder vlc",
+            "allowed: auto, pyav, decord, torchcodec, cuda",
+        ),
         ("extract --backbone videomae --weights WEIGHTS --batch-size 0", "--batch-size is 0"),
         ("extract --backbone videomae --weights WEIGHTS --hop 3", "does not read hop"),
         ("status nowhere", "no store at nowhere: `fouls extract"),

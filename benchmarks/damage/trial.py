@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -17,7 +18,6 @@ from fouls.demo.backbone import write_backbone
 from fouls.errors import VIDEO_ERROR_CODES, VideoError
 from fouls.manifests.table import absolute_paths, read_manifest
 from fouls.pipeline.backbones.loading import load_backbone
-from fouls.video.decoders import candidates
 from fouls.video.isolation import IsolatedPool
 
 from .cases import Case
@@ -144,7 +144,7 @@ def listed_as(path: str) -> str:
 def _judged(found: Sequence[Outcome], rows: dict[str, dict], store: Store, weights: Path) -> list[Outcome]:  # type: ignore[type-arg]
     """The same with a judgement of each row that is done."""
     backbone = load_backbone("videomae", weights=str(weights), device="cpu", precision="fp32")
-    features, decoders = store["mean"][:], tuple(reversed(candidates("auto")))
+    features, decoders = store["mean"][:], ("pyav", "decord") if find_spec("decord") else ("pyav",)
     judged = []
     with IsolatedPool(2, 120.0, preload=[judge.__module__]) as pool:
         waiting = {

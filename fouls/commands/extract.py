@@ -228,7 +228,7 @@ def extract(
         ),
     ] = False,
     decoder: Annotated[
-        str, typer.Option(help="auto (decord, then pyav), decord, pyav, torchcodec.", rich_help_panel=HOW)
+        str, typer.Option(help="auto (pyav), pyav, decord, torchcodec, cuda.", rich_help_panel=HOW)
     ] = "auto",
     decode_workers: Annotated[
         int | None,

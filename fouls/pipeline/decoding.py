@@ -154,7 +154,7 @@ def _decode_with(decoder: str, file: VideoFile, jobs: Sequence[tuple[VideoJob, S
     return [
         DecodedVideo(
             pictures=cutters[place].pictures,
-            decoder=decoder,
+            decoder=reader.decoder,
             read_seconds=read_seconds / len(jobs),
             preprocess_seconds=cutting_seconds[place] / sharers[spec],
         )

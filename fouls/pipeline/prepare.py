@@ -19,7 +19,8 @@ from fouls.pipeline.engine import EngineOptions
 from fouls.pipeline.executors.recipe import BackboneRecipe
 from fouls.pipeline.fallback import FailedAttempt, choose_backbone, warn
 from fouls.pipeline.options import ExtractOptions, resolve_spec
-from fouls.video.decoders import candidates
+from fouls.video.cuda_reader import check_cuda
+from fouls.video.decoders import candidates, decoder_beside
 from fouls.video.downloads import Downloads
 from fouls.video.frame_index import is_url
 
@@ -60,7 +61,7 @@ class Prepared:
         """How the engines work."""
         device = self.placement.device
         return EngineOptions(
-            decoder=self.options.decoder,
+            decoder=decoder_beside(self.options.decoder, device),
             decode_workers=self.options.decode_workers or default_decode_workers(device, self.placement.engines),
             decode_timeout_seconds=self.options.decode_timeout_seconds,
         )
@@ -89,7 +90,8 @@ def prepare_all(
         on_fallback: see :func:`prepare`.
 
     Raises:
-        ConfigError: they differ in one of :data:`SHARED_OPTIONS`, two have the same store, or one is a stream net.
+        ConfigError: they differ in one of :data:`SHARED_OPTIONS`, two have the same store, one is a stream net, or the
+            decoder can't be used.
         FoulsError: as :func:`prepare`.
     """
     first = options[0]
@@ -99,6 +101,8 @@ def prepare_all(
     whole = read_manifest(first.manifest)
     _check_urls(whole, first.downloads)
     placement = place(first.executor)
+    if placement.scheduler is None and first.decoder.startswith("cuda"):  # workers elsewhere find out by themselves
+        check_cuda(decoder_beside(first.decoder, placement.device))
     prepared = [_prepare(each, placement, whole, on_fallback) for each in options]
     if len(prepared) > 1:
         _check_apart([each.options for each in prepared])  # after the fallbacks

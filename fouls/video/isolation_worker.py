@@ -9,7 +9,8 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -69,10 +70,36 @@ def _die_with_owner() -> None:
 def _limit_memory(num_bytes: int) -> None:
     """Bound what this process may map beyond what it has. Elsewhere than on Linux, nobody counts it like that."""
     if sys.platform == "linux":
-        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         _, most = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = mapped + num_bytes
+        wanted = _mapped_bytes() + num_bytes
         resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+@contextmanager
+def without_memory_limit() -> Iterator[None]:
+    """Lift the bound, for a library that maps more than it takes, as CUDA does: all memory of the GPU and the machine.
+
+    Afterwards the process may map as much beyond what it has then as it might before. Without effect in a process that
+    has no bound.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    bound, most = resource.getrlimit(resource.RLIMIT_AS)
+    if bound == resource.RLIM_INFINITY:
+        yield
+        return
+    left = max(0, bound - _mapped_bytes())
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    try:
+        yield
+    finally:
+        _limit_memory(left)
+
+
+def _mapped_bytes() -> int:
+    """Address space that this process has; on Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _too_much(memory_bytes: int) -> VideoError:

@@ -14,6 +14,9 @@ from fouls.video.frame_index import index_of, url_of
 from fouls.video.trust import check_count, check_trust
 from fouls.video.types import Frame, check_indices
 
+NOT_LOADED = "Could not load libtorchcodec"
+"""What torchcodec says where FFmpeg's libraries, or those of the torch that it was built for, are missing."""
+
 
 class TorchcodecReader:
     """Reads frame by frame with ``torchcodec.decoders.VideoDecoder``.
@@ -21,6 +24,7 @@ class TorchcodecReader:
     Args:
         path: a file.
         short_side: must be ``None``: torchcodec scales after it has made RGB, which gives other pixels.
+        device: on which it decodes, as torch calls it; frames are copied from there.
 
     Raises:
         ValueError: it is to scale.
@@ -31,27 +35,28 @@ class TorchcodecReader:
 
     decoder = "torchcodec"
 
-    def __init__(self, path: str, short_side: int | None = None) -> None:
+    def __init__(self, path: str, short_side: int | None = None, device: str = "cpu") -> None:
         if short_side is not None:
-            raise ValueError(f"torchcodec is to scale to {short_side}")
-        try:
-            from torchcodec.decoders import VideoDecoder
-        except (ImportError, RuntimeError, OSError) as error:
-            raise ConfigError(
-                f"decoder 'torchcodec' can't be loaded ({_one_line(error)}): pip install 'fouls[torchcodec]', and "
-                "FFmpeg with your system's packages (apt install ffmpeg, brew install ffmpeg), or use --decoder auto"
-            ) from None
+            raise ValueError(f"{self.decoder} is to scale to {short_side}")
+        video_decoder = load_video_decoder(self.decoder)
         index = index_of(path)
         self.info = index.info
         self._last_good: int | None = None
         check_trust(index, self.decoder)
         try:
-            self._reader: Any = VideoDecoder(
-                url_of(path), stream_index=index.stream, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            self._reader: Any = video_decoder(
+                url_of(path),
+                stream_index=index.stream,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                device=device,
+                seek_mode="exact",
             )
             counted = len(self._reader)
         except Exception as error:  # it raises many things
-            raise VideoError("unreadable", _one_line(error), decoder=self.decoder) from None
+            if NOT_LOADED in str(error):  # which is found out at the first file
+                raise _not_loaded(self.decoder, error) from None
+            raise VideoError("unreadable", one_line(error), decoder=self.decoder) from None
         check_count(index, counted, self.decoder)
 
     def read(self, indices: npt.NDArray[np.int64]) -> Iterator[Frame]:
@@ -59,14 +64,11 @@ class TorchcodecReader:
         check_indices(indices, self.info.num_frames)
         for number in indices.tolist():
             try:
-                frame: Frame = self._reader.get_frame_at(number).data.numpy()
+                frame: Frame = self._reader.get_frame_at(number).data.cpu().numpy()
             except Exception as error:  # it raises many things
-                raise VideoError(
-                    "decode_error",
-                    f"at frame {number}: {_one_line(error)}",
-                    decoder=self.decoder,
-                    last_good_frame=self._last_good,
-                ) from None
+                raise self._error(f"at frame {number}: {one_line(error)}") from None
+            if frame.shape != (self.info.height, self.info.width, 3):
+                raise self._error(f"frame {number} has shape {frame.shape}")
             self._last_good = number
             yield frame
 
@@ -82,6 +84,30 @@ class TorchcodecReader:
     ) -> None:
         self.close()
 
+    def _error(self, message: str) -> VideoError:
+        return VideoError("decode_error", message, decoder=self.decoder, last_good_frame=self._last_good)
 
-def _one_line(error: BaseException) -> str:
+
+def load_video_decoder(decoder: str) -> Any:
+    """torchcodec's ``VideoDecoder``, for the decoder of this name.
+
+    Raises:
+        ConfigError: it is not installed, or lacks what it needs.
+    """
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except (ImportError, RuntimeError, OSError) as error:
+        raise _not_loaded(decoder, error) from None
+    return VideoDecoder
+
+
+def _not_loaded(decoder: str, error: BaseException) -> ConfigError:
+    return ConfigError(
+        f"decoder {decoder!r} can't be loaded ({one_line(error)}): pip install 'fouls[torchcodec]', and FFmpeg with "
+        "your system's packages (apt install ffmpeg, brew install ffmpeg), or use --decoder auto"
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message."""
     return (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(" .:")

@@ -5,7 +5,8 @@ are stored after a key frame are shown before it (open groups of pictures: HEVC 
 the format stores no times (AVI), and in MPEG transport streams. decord also believes a header that calls a frame a key
 frame which is none, dies of one that counts too many frames, and has other colours where there is a palette, where
 four rows share their chroma, and in samples of more than 8 bits. They are never asked in such a file; nor is decord
-where turned pictures are to be scaled, which it does the other way round.
+where turned pictures are to be scaled, which it does the other way round, nor torchcodec's decoding on GPUs where
+pictures are to be turned at all, since that was never tried.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def check_trust(index: FrameIndex, decoder: str, *, scales: bool = False) -> Non
     reason = _reason(index)
     if reason is None and decoder == "decord" and (index.bits > 8 or index.pix_fmt in MISCOLOURED):
         reason = f"has other colours in {index.pix_fmt}"
+    if reason is None and decoder == "cuda" and index.rotation:
+        reason = "is not relied on to turn pictures"
     if reason is None and scales and index.rotation:
         reason = "scales turned pictures in another way"
     if reason is not None:

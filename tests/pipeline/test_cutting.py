@@ -19,7 +19,7 @@ from fouls.errors import VideoError
 from fouls.pipeline.augmentation import ClipKey, random_view
 from fouls.pipeline.decoding import decode, decode_together
 from fouls.pipeline.jobs import ClipJob, VideoFile, VideoJob
-from fouls.video.decoders import candidates, open_video
+from fouls.video.decoders import open_video
 from tests.cache.conftest import make_spec
 from tests.media import frame_numbered_video
 
@@ -161,14 +161,6 @@ def test_jobs_of_one_spec_share_each_picture(video: Path) -> None:
             np.testing.assert_array_equal(decoded.clip(each), alone.clip(each))
 
 
-def test_a_file_that_a_decoder_refuses_is_still_decoded_together(tmp_path: Path) -> None:
-    """decord is not trusted with transport streams, whatever the frames."""
-    video = frame_numbered_video(tmp_path / "v.ts", 30)
-    spec = make()
-    jobs = [(job(video, clip(0, [2, 9, 20])), spec), (job(video, clip(0, [3, 9, 25])), spec)]
-    assert [decoded.decoder for decoded in decode_together(jobs, "auto")] == ["pyav", "pyav"]
-
-
 def break_from_last_key_frame(path: Path) -> None:
     """Tear a video behind its last key frame; decoders that read ahead notice some frames before."""
     with av.open(path) as container:
@@ -184,10 +176,9 @@ def test_a_frame_that_cannot_be_decoded_ends_the_common_try(tmp_path: Path) -> N
     video = frame_numbered_video(tmp_path / "v.mp4", 60)
     break_from_last_key_frame(video)
     whole, torn = (job(video, clip(0, [0, 1, 2])), make()), (job(video, clip(0, [3, 9, 55])), make())
-    with pytest.raises(VideoError) as first:
+    with pytest.raises(VideoError) as together:
         decode_together([whole, torn], "auto")
-    assert first.value.decoder == candidates("auto")[0]
-    with pytest.raises(VideoError) as last:
+    with pytest.raises(VideoError) as alone:
         decode(*torn, "auto")
-    assert last.value.decoder == "pyav"
+    assert together.value.decoder == alone.value.decoder == "pyav"
     assert decode(*whole, "pyav").clip(whole[0].clips[0]).shape == (3, SIZE, SIZE, 3)

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fouls.video.isolation_worker import without_memory_limit
+
 
 def double(number: int) -> int:
     return 2 * number
@@ -34,6 +36,20 @@ def large(num_bytes: int) -> npt.NDArray[np.uint8]:
 
 def take(num_bytes: int) -> int:
     return len(bytearray(num_bytes))
+
+
+def take_without_limit(num_bytes: int) -> int:
+    with without_memory_limit():
+        return take(num_bytes)
+
+
+_kept: list[bytearray] = []
+
+
+def keep_without_limit(num_bytes: int) -> int:
+    with without_memory_limit():
+        _kept.append(bytearray(num_bytes))
+    return sum(map(len, _kept))
 
 
 def take_with_torch(num_bytes: int) -> int:

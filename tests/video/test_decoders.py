@@ -14,6 +14,7 @@ import pytest
 from fouls.errors import ConfigError, VideoError
 from fouls.video import decord_reader
 from fouls.video.decoders import DECODERS, candidates, open_video
+from fouls.video.torchcodec_reader import NOT_LOADED
 from fouls.video.types import VideoReader
 from tests.media import frame_numbered_video, read_frame_number, write_audio, write_video
 
@@ -39,10 +40,14 @@ REFUSED = {"decord": UNTRUSTED | {"av1.mkv"}, "torchcodec": UNTRUSTED, "pyav": s
 
 def torchcodec_works() -> bool:
     try:
-        import torchcodec.decoders  # noqa: F401
-    except (ImportError, RuntimeError, OSError):
+        from torchcodec.decoders import VideoDecoder
+
+        VideoDecoder(b"no video")
+    except (ImportError, OSError):
         return False
-    return True
+    except (RuntimeError, ValueError) as error:  # some versions look for FFmpeg at the first file
+        return NOT_LOADED not in str(error)
+    raise AssertionError("torchcodec takes anything for a video")
 
 
 needs = {
@@ -50,7 +55,8 @@ needs = {
     "decord": pytest.mark.skipif(find_spec("decord") is None, reason="decord has no wheel for this machine"),
     "torchcodec": pytest.mark.skipif(not torchcodec_works(), reason="torchcodec, an extra, or its FFmpeg is missing"),
 }
-each_decoder = pytest.mark.parametrize("decoder", [pytest.param(name, marks=needs[name]) for name in DECODERS])
+each_decoder = pytest.mark.parametrize("decoder", [pytest.param(name, marks=marks) for name, marks in needs.items()])
+"""Of those that decode on CPUs."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def test_a_decoder_gives_the_frames_that_are_asked_for_or_refuses(
 def test_auto_reads_every_kind(kind: str, videos: Callable[[str], Path]) -> None:
     with open_video(str(videos(kind))) as reader:
         assert numbers(reader, [0, 41, 89]) == [0, 41, 89]
-        assert reader.decoder == ("pyav" if kind in REFUSED["decord"] or find_spec("decord") is None else "decord")
+        assert reader.decoder == "pyav"
 
 
 @each_decoder
@@ -168,14 +174,19 @@ def test_decord_is_not_given_large_files(tmp_path: Path) -> None:
         assert numbers(reader, [0, 2]) == [0, 2]
 
 
-def test_auto_tries_decord_first_where_it_is_installed() -> None:
-    assert candidates("auto") == (("decord", "pyav") if find_spec("decord") else ("pyav",))
-    assert candidates("pyav") == ("pyav",)
-    with pytest.raises(ConfigError, match="decoder is 'ffmpeg'; allowed: auto, decord, pyav, torchcodec"):
-        candidates("ffmpeg")
+def test_which_decoders_are_tried() -> None:
+    assert set(needs) == DECODERS.keys() - {"cuda"}
+    for name in needs:
+        assert candidates(name) == (name,)
+    assert candidates("auto") == ("pyav",)
+    assert candidates("cuda") == ("cuda", "pyav")
+    assert candidates("cuda:1") == ("cuda:1", "pyav")
+    for name in ("ffmpeg", "pyav:1", "cuda:", "cuda:x"):
+        with pytest.raises(ConfigError, match=f"decoder is '{name}'; allowed: auto, pyav, decord, torchcodec, cuda"):
+            candidates(name)
 
 
-@pytest.mark.skipif(torchcodec_works(), reason="torchcodec is installed")
+@pytest.mark.skipif(torchcodec_works(), reason="torchcodec and its FFmpeg are installed")
 def test_torchcodec_without_torchcodec_says_what_to_install(videos: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigError, match=r"pip install 'fouls\[torchcodec\]', and FFmpeg") as caught:
         open_video(str(videos("h264.mp4")), "torchcodec")
