@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import pyarrow.compute as pc
 import torch
 
+from fouls.errors import ExecutorError
 from fouls.pipeline.backbones.backbone import Backbone
 from fouls.pipeline.choosing import LEAST_WORKERS, choose_batch_size, choose_decode_workers
 from fouls.pipeline.engine import EngineOptions
@@ -57,7 +58,7 @@ def tune(prepared: Sequence[Prepared], works: Sequence[Work], *, num_rows: int |
         num_rows: as if there were so many rows to do; ``None``: those that there are.
 
     Raises:
-        torch.OutOfMemoryError: a GPU has no memory for a single clip.
+        ExecutorError: a GPU has no memory for a single clip, or for a batch of the size that is given.
     """
     sizes = [_known_size(each, work) for each, work in zip(prepared, works, strict=True)]
     tried = [_sizes_to_try(each, work) for each, work in zip(prepared, works, strict=True)]
@@ -72,11 +73,7 @@ def tune(prepared: Sequence[Prepared], works: Sequence[Work], *, num_rows: int |
             continue
         with _on_device(each) as backbone:
             trial = _ForwardTrial(each, backbone, allowance)
-            if its:
-                choice = choose_batch_size(its, trial.measure, default=sizes[place], time_for=trial.has_time_for)
-                sizes[place] = choice.batch_size
-            else:
-                trial.measure(sizes[place])
+            sizes[place] = trial.choose(its, sizes[place])
             forward[place] = trial.best_seconds
     calibrations = _try_decoding(prepared, works, forward, allowance) if counts else None
     if calibrations is not None:
@@ -130,6 +127,21 @@ class _ForwardTrial:
         self._last_seconds = 0.0
         self.best_seconds = float("inf")
         """A row's, with the best size so far."""
+
+    def choose(self, sizes: Sequence[int], known: int) -> int:
+        """The best of some sizes; where there are none the known one, which is timed."""
+        try:
+            if sizes:
+                return choose_batch_size(sizes, self.measure, default=known, time_for=self.has_time_for).batch_size
+            self.measure(known)
+        except torch.OutOfMemoryError as error:
+            least = 1 if sizes else known
+            clips = f"{least} clip{'s' * (least > 1)} of {self._backbone.name}"
+            raise ExecutorError(
+                f"{self._backbone.device} has no memory for {clips} at once: see what else is on it, give a smaller "
+                "--batch-size, or take another --device"
+            ) from error
+        return known
 
     def measure(self, size: int) -> float:
         """Clips a second; see :func:`~fouls.pipeline.choosing.choose_batch_size`."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from fouls.errors import ExecutorError
 from fouls.manifests.table import read_manifest
 from fouls.pipeline import devices, trial, tuning
 from fouls.pipeline.backbones.backbone import Backbone
@@ -150,6 +151,18 @@ def test_videos_on_the_network_have_all_processes(project: Project, tried: Tried
     place = manifest.schema.get_field_index("path")
     urls = manifest.set_column(place, "path", [[f"https://there/{number}" for number in range(NUM_VIDEOS)]])
     assert not tuning._counts_processes(replace(prepared, manifest=urls))
+
+
+@pytest.mark.parametrize(("changes", "clips"), [({}, "1 clip"), ({"batch_size": 4}, "4 clips")])
+def test_no_memory_is_said(
+    project: Project, tried: Tried, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], clips: str
+) -> None:
+    def full(*args: object, **options: object) -> float:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(tuning, "try_forward", full)
+    with pytest.raises(ExecutorError, match=f"cpu has no memory for {clips} of videomae"):
+        tuned(project, **changes)
 
 
 def test_a_batch_that_fills_a_gpu_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
