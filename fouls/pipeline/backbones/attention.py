@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fouls.processor import cpu_multiplies_bf16
@@ -29,6 +30,10 @@ ROW_MULTIPLE = 32
 """A tile that is less than a head has a multiple of so many rows."""
 SAMPLE_STEP = 32
 """Every so manieth score of a row is looked at to find about how large its largest are."""
+PIECES = 8
+"""A sum of weights is had from so many, where they divide the row evenly."""
+LARGEST_SUM = 2.0**64
+"""Of weights that are not divided yet, and the inverse of the least: far inside what bf16 can hold."""
 _IN_TRANSFORMERS = "fouls_tiled"
 
 
@@ -69,7 +74,9 @@ def tiled_attention(
     batch, heads, rows, _ = query.shape
     columns = key.shape[2]
     queries, keys, values = (part.flatten(0, 1).contiguous() for part in (query, key, value))
-    shifts = _shifts(queries, keys, scale)
+    if query.dtype != torch.float32:
+        queries, keys = _shifted(queries, keys, scale)
+    unbiased = add_bias is None and query.dtype == torch.bfloat16
     out = query.new_empty(batch * heads, rows, value.shape[3])
     tile = _tile_shape(batch, heads, rows, columns * query.element_size())
     scratch = query.new_empty(math.prod(tile) * columns)
@@ -77,7 +84,9 @@ def tiled_attention(
         span = slice(clips.start * heads + some.start, (clips.stop - 1) * heads + some.stop)
         shape = (span.stop - span.start, lines.stop - lines.start, columns)
         scores = scratch[: math.prod(shape)].view(shape)
-        torch.baddbmm(shifts[span, lines], queries[span, lines], keys[span].mT, alpha=scale, out=scores)
+        if unbiased and _by_sums(queries[span, lines], keys[span], values[span], scale, scores, out[span, lines]):
+            continue
+        torch.baddbmm(scores, queries[span, lines], keys[span].mT, beta=0, alpha=scale, out=scores)
         if add_bias is not None:
             add_bias(scores.view(-1, some.stop - some.start, *shape[1:]), clips, some, lines)
         torch.softmax(scores, -1, out=scores)
@@ -85,11 +94,37 @@ def tiled_attention(
     return out.view(batch, heads, rows, -1)
 
 
-def _shifts(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
-    """What to add to each row of scores, (B·H, N, 1): minus the largest of a sample of it; 0 in single precision."""
-    if queries.dtype == torch.float32:
-        return queries.new_zeros(()).expand(*queries.shape[:2], 1)
-    return torch.bmm(queries, keys[:, ::SAMPLE_STEP].mT).amax(-1, keepdim=True).mul_(-scale)
+def _shifted(queries: Tensor, keys: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Queries and keys with a dimension more, which takes the largest of a sample of its scores from each row."""
+    sample = torch.bmm(keys[:, ::SAMPLE_STEP], queries.mT)  # (B·H, M', N): torch is slow along short rows
+    largest = sample.amax(1) if scale > 0 else sample.amin(1)
+    return torch.cat((queries, -largest.unsqueeze(-1)), -1), F.pad(keys, (0, 1), value=1.0)
+
+
+def _by_sums(queries: Tensor, keys: Tensor, values: Tensor, scale: float, scores: Tensor, out: Tensor) -> bool:
+    """A tile of shifted rows with fewer passes over it than a softmax takes: sums divide the result, not the weights.
+
+    The shift is all that keeps the weights in range. It may be too small for a row whose largest score is far above
+    the sample, or too coarse for scores of many thousands.
+
+    Returns:
+        Whether ``out`` is right; if not, the tile is left to a softmax.
+    """
+    torch.baddbmm(scores, queries, keys.mT, beta=0, alpha=scale * math.log2(math.e), out=scores)
+    sums = _row_sums(torch.exp2(scores, out=scores))
+    least, largest = torch.aminmax(sums)
+    if not 1 / LARGEST_SUM < least <= largest < LARGEST_SUM:  # nor is it where there is a nan
+        return False
+    torch.bmm(scores, values, out=out).div_(sums)
+    return True
+
+
+def _row_sums(weights: Tensor) -> Tensor:
+    """(b, n, M) in bf16 → (b, n, 1) in fp32, by products with ones. Each is rounded to bf16, hence several a row."""
+    *outer, columns = weights.shape
+    pieces = math.gcd(columns, PIECES)
+    ones = weights.new_ones(columns // pieces)
+    return (weights.view(-1, columns // pieces) @ ones).view(*outer, pieces).sum(-1, keepdim=True, dtype=torch.float32)
 
 
 def _tile_shape(batch: int, heads: int, rows: int, row_bytes: int) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from fouls.errors import BackboneError
 from fouls.pipeline.backbones.attention import AttentionKind, Tiling
 from fouls.pipeline.backbones.clip_threads import for_each_clip
 from fouls.pipeline.backbones.compiling import CompiledTokens
+from fouls.pipeline.backbones.packed_linear import pack_linears, packing_pays
 from fouls.pipeline.backbones.preprocessing import as_uint8_tensor, normalise, resize_and_crop
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -84,6 +85,7 @@ class Backbone:
         attention: how attention is computed: ``tiled``, or as the net's ``library`` does it.
         compiled: whether the forward pass goes through ``torch.compile``.
         notes: what the user has to know about the checkpoint, a sentence each.
+        num_parameters: of the net, its classifier among them.
     """
 
     def __init__(
@@ -108,10 +110,14 @@ class Backbone:
         self.device = device
         self.notes = net.notes
         self._net = _place(net, device, DTYPES[precision])
+        self.num_parameters = sum(parameter.numel() for parameter in net.module.parameters())
         if compile and attention is None:
             attention = "library"  # tiles would be unrolled one by one
         self.attention = _choose_attention(self._net, device, DTYPES[precision], attention)
         self.compiled = compile
+        if not compile and packing_pays(device, DTYPES[precision]):
+            for child in _without_heads(net):
+                pack_linears(child)
         self._tokens = CompiledTokens(net.tokens) if compile else net.tokens
 
     def preprocess(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
@@ -175,11 +181,6 @@ class Backbone:
         return self._tokens.first_seconds if isinstance(self._tokens, CompiledTokens) else None
 
     @property
-    def num_parameters(self) -> int:
-        """Of the net, its classifier among them."""
-        return sum(parameter.numel() for parameter in self._net.module.parameters())
-
-    @property
     def streams(self) -> bool:
         """Whether it can go through a video piece by piece, see :meth:`stream`."""
         return self._net.stream is not None
@@ -227,10 +228,14 @@ class Backbone:
 
 def _place(net: Net, device: torch.device, dtype: torch.dtype) -> Net:
     net.module.requires_grad_(False).eval().to(device)
-    for name, child in net.module.named_children():
-        if name not in net.heads:
-            child.to(dtype)
+    for child in _without_heads(net):
+        child.to(dtype)
     return net
+
+
+def _without_heads(net: Net) -> list[nn.Module]:
+    """The children of a net that its forward pass is made of."""
+    return [child for name, child in net.module.named_children() if name not in net.heads]
 
 
 def _choose_attention(

@@ -81,6 +81,52 @@ def test_large_scores_stay_finite():
     )
 
 
+def watch(monkeypatch):
+    """Whether the sums of each tile would do, in a list that fills."""
+    seen, by_sums = [], attention._by_sums
+    monkeypatch.setattr(attention, "_by_sums", lambda *given: seen.append(by_sums(*given)) or seen[-1])
+    return seen
+
+
+@pytest.mark.parametrize("scale", [1 / 8, -1 / 8])
+@pytest.mark.parametrize("above", [0, 20, 60, 200, 2000])
+def test_scores_far_above_the_sample_are_right(monkeypatch, scale, above):
+    """A key that is not looked at gives one row by far its largest score: 2 to the power of it may be too much."""
+    monkeypatch.setattr(attention, "TILE_BYTES", 64 * 100 * 2)
+    seen = watch(monkeypatch)
+    query, key, value = (heads(1, 1, 100, 64, seed=seed).bfloat16() for seed in range(3))
+    row, unseen = 70, 33
+    assert unseen % attention.SAMPLE_STEP
+    if above:
+        key[0, 0, unseen] = query[0, 0, row] * (above / scale / query[0, 0, row].float().square().sum())
+    ours = tiled_attention(query, key, value, scale=scale)
+    wanted = exact(query, key, value, scale)
+    assert (ours.double() - wanted).norm() <= 2**-7 * wanted.norm()
+    torch.testing.assert_close(ours[0, 0, row].double(), wanted[0, 0, row], rtol=0, atol=2**-5)
+    if above in (0, 20):
+        assert seen == [True, True]
+    elif above == 60:
+        assert seen == [True, False]  # the row is in the second tile
+
+
+def test_shifts_too_coarse_for_large_scores_are_noticed(monkeypatch):
+    """Scores of a million are rounded to thousands, and so is what is taken from them."""
+    seen = watch(monkeypatch)
+    query, key, value = (heads(1, 1, 40, 8, seed=seed).bfloat16() for seed in range(3))
+    ours = tiled_attention(query * 1000, key * 1000, value, scale=1.0)
+    assert seen == [False]
+    assert ours.isfinite().all()
+    best = (query.float() @ key.float().mT).argmax(-1)
+    hit = (ours == value[0, 0][best]).all(-1).float().mean()
+    assert hit > 0.9
+
+
+def test_nan_stays_nan():
+    query, key, value = (heads(1, 1, 40, 8, seed=seed).bfloat16() for seed in range(3))
+    query[0, 0, 3, 2] = torch.nan
+    assert tiled_attention(query, key, value, scale=1.0).isnan().any(-1)[0, 0].nonzero().flatten().tolist() == [3]
+
+
 class Module:
     is_causal = False
 
