@@ -63,7 +63,14 @@ class Batch:
 
     @classmethod
     def packed(
-        cls, *, tracks: Tensor, steps: Tensor, present: Tensor, view_kinds: Tensor, standardised: bool = False
+        cls,
+        *,
+        tracks: Tensor,
+        steps: Tensor,
+        present: Tensor,
+        view_kinds: Tensor,
+        places: Tensor | None = None,
+        standardised: bool = False,
     ) -> Self:
         """A packed batch.
 
@@ -72,9 +79,12 @@ class Batch:
             steps: (N, T) bool, true somewhere in every row.
             present: (B, V) bool, N of them true.
             view_kinds: (B, V)
+            places: see :attr:`places`; ``None``: found when it is asked for.
             standardised: see above.
         """
         batch = cls.__new__(cls)
+        if places is not None:
+            batch.places = places
         batch.tracks, batch.steps, batch.present = tracks, steps, present
         batch.view_kinds = view_kinds
         batch.standardised = standardised
@@ -137,6 +147,7 @@ class Batch:
             tracks=tracks,
             steps=steps,
             present=self.present,
+            places=self.places,
             view_kinds=self.view_kinds,
             standardised=self.standardised,
         )

@@ -89,9 +89,10 @@ class Samples:
         """
         tracks = self.tracks.index_select(0, indices)  # (B, V)
         present = tracks >= 0
-        picked = tracks[present]  # (N,)
-        of_pass = None if passes is None else passes[:, None].expand_as(tracks)[present]
-        clips = self.clips[0, picked] if of_pass is None else self.clips[of_pass, picked]  # (N, C)
+        places = torch.nonzero(present.flatten())[:, 0]  # (N,)
+        picked = tracks.flatten().index_select(0, places)  # (N,)
+        of_pass = None if passes is None else passes.index_select(0, places // tracks.shape[1])
+        clips = self.clips[0].index_select(0, picked) if of_pass is None else self.clips[of_pass, picked]  # (N, C)
         if clips.shape[1] > 1:
             clips = clips[:, : int((clips >= 0).sum(dim=1).max())]
         x, steps = self._steps(clips)
@@ -100,9 +101,14 @@ class Samples:
             steps = of_frames >= 0
             at = of_frames.clamp(min=0)[..., None].expand(-1, -1, x.shape[-1])
             x = torch.cat([x.gather(1, at), self.pose[picked]], dim=-1)
-        view_kinds = self.view_kinds[tracks.clamp(min=0)]
+        view_kinds = self.view_kinds.index_select(0, tracks.clamp(min=0).flatten()).view_as(tracks)
         return Batch.packed(
-            tracks=x, steps=steps, present=present, view_kinds=view_kinds, standardised=self.standardised
+            tracks=x,
+            steps=steps,
+            present=present,
+            places=places,
+            view_kinds=view_kinds,
+            standardised=self.standardised,
         )
 
     def standardise(self, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Samples:

@@ -22,6 +22,7 @@ from fouls.heads.samples import Samples
 from fouls.heads.tally import EpochScores, Tally, measure
 from fouls.heads.tasks import Task
 from fouls.heads.train_config import TrainConfig
+from fouls.heads.training.clipping import clip_in_step
 from fouls.heads.training.ema import Ema
 from fouls.heads.training.mixing import MixingConfig, mix
 from fouls.heads.training.sampling import epoch_order
@@ -96,7 +97,7 @@ def fit(
             batch_loss = tally.add(head.classify(taken.batch), taken)
             optimiser.zero_grad()
             batch_loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(head.parameters(), config.clip_norm)
+            clip_in_step(optimiser, head.parameters(), config.clip_norm)
             optimiser.step()
             if ema is not None:
                 ema.update()

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fouls.heads.losses.examples import WeightedLosses, one_hot, smooth, weighted_mean, without_missing
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> WeightedLosses:
+class ClassTargets(NamedTuple):
+    """What cross-entropy takes an example of each class for. :data:`MISSING`, -1, finds the last row, which is 0."""
+
+    costs: Tensor
+    """(classes + 1, classes): w_c t_c; 0 where the example's class weighs 0."""
+    weights: Tensor
+    """(classes + 1,): w_y."""
+
+
+def class_targets(weights: Tensor, label_smoothing: float = 0.0) -> ClassTargets:
+    """The targets of the classes, to be made once.
+
+    Args:
+        weights: w, (classes,), see :func:`fouls.heads.losses.class_weights`.
+        label_smoothing: share of the target t that is spread over all classes, see
+            :func:`fouls.heads.losses.examples.smooth`.
+    """
+    one_each = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
+    costs = smooth(one_each, label_smoothing) * weights * (weights > 0)[:, None]
+    return ClassTargets(torch.cat([costs, torch.zeros_like(costs[:1])]), torch.cat([weights, weights.new_zeros(1)]))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, targets: ClassTargets) -> WeightedLosses:
     """Cross-entropy with class weights: −Σ_c w_c t_c log p_c, weight w_y.
 
-    t is the smoothed target (:func:`fouls.heads.losses.examples.smooth`) and p the softmax, as in torch's
-    ``CrossEntropyLoss``. A label whose class weighs 0 counts as missing.
+    t is the smoothed target and p the softmax, as in torch's ``CrossEntropyLoss``. A label whose class weighs 0 counts
+    as missing.
 
     Args:
         logits: (N, classes), or (N, classes, K) of K models that answer for the same labels; their losses are (N, K).
         labels: (N,) int64, :data:`MISSING` where there is none.
-        weights: (classes,), see :func:`fouls.heads.losses.class_weights`.
-        label_smoothing: share of the target that is spread over all classes.
+        targets: of the classes.
     """
-    weights = weights.to(logits.dtype)
-    targets = one_hot(labels, logits.shape[1], logits.dtype)
-    of_labels = targets @ weights  # (N,)
-    targets = smooth(targets, label_smoothing) * (of_labels > 0)[:, None]
-    if logits.ndim == 3:
-        targets = targets[:, :, None].expand_as(logits)
-    losses = F.cross_entropy(without_missing(logits, labels), targets, weights, reduction="none")
-    return WeightedLosses(losses, of_labels)
+    costs = targets.costs[labels]  # (N, classes)
+    log_p = without_missing(logits, labels).log_softmax(dim=1)
+    losses = -(log_p * (costs if logits.ndim == 2 else costs[:, :, None])).sum(dim=1)
+    return WeightedLosses(losses, targets.weights[labels])
 
 
-def focal(
-    logits: Tensor, labels: Tensor, weights: Tensor, gamma: float, label_smoothing: float = 0.0
-) -> WeightedLosses:
+def focal(logits: Tensor, labels: Tensor, targets: ClassTargets, gamma: float) -> WeightedLosses:
     """Focal loss: (1 − p_y)^γ times the cross-entropy, weight w_y. With γ = 0 it is the cross-entropy.
 
     p_y is the softmax probability of the label, without class weight and without smoothing. (A p_y that is read off
@@ -42,11 +58,10 @@ def focal(
     Args:
         logits: (N, classes)
         labels: (N,) int64, :data:`MISSING` where there is none.
-        weights: (classes,)
+        targets: of the classes.
         gamma: γ ≥ 0; the greater, the less count examples that are classified well.
-        label_smoothing: see :func:`cross_entropy`.
     """
-    losses, of_labels = cross_entropy(logits, labels, weights, label_smoothing)
+    losses, of_labels = cross_entropy(logits, labels, targets)
     log_p = without_missing(logits, labels).log_softmax(dim=1)
     log_p_label = (log_p * one_hot(labels, logits.shape[1], logits.dtype)).sum(dim=1)  # (N,)
     # 1 − p, exact for p near 1; kept off 0, where a power below 1 has no gradient.
@@ -80,4 +95,4 @@ def masked_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, label_
     Returns:
         A scalar: Σ loss / Σ weight of the labels' classes.
     """
-    return weighted_mean(cross_entropy(logits, labels, weights, label_smoothing))
+    return weighted_mean(cross_entropy(logits, labels, class_targets(weights.to(logits.dtype), label_smoothing)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from fouls.heads.losses.arcface import add_margin
 from fouls.heads.losses.binary import multi_label, one_vs_rest
 from fouls.heads.losses.config import LossConfig
-from fouls.heads.losses.cross_entropy import adjust_logits, cross_entropy, focal
+from fouls.heads.losses.cross_entropy import ClassTargets, adjust_logits, class_targets, cross_entropy, focal
 from fouls.heads.losses.examples import WeightedLosses, weighted_mean
 from fouls.heads.losses.soft_f1 import soft_f1
 from fouls.heads.losses.weighting import class_weights
@@ -52,12 +53,17 @@ class TaskLoss:
 
     def examples(self, logits: Tensor, labels: Tensor) -> WeightedLosses:
         """The losses of the single examples, as far as there are any: soft F1 has none."""
-        weights, smoothing = self.weights, self.config.label_smoothing
         if self.config.kind == "bce":
-            return (one_vs_rest if labels.ndim == 1 else multi_label)(logits, labels, weights, smoothing)
+            loss = one_vs_rest if labels.ndim == 1 else multi_label
+            return loss(logits, labels, self.weights, self.config.label_smoothing)
         if self.config.kind == "focal":
-            return focal(logits, labels, weights, self.config.focal_gamma, smoothing)
-        return cross_entropy(logits, labels, weights, smoothing)
+            return focal(logits, labels, self.targets, self.config.focal_gamma)
+        return cross_entropy(logits, labels, self.targets)
+
+    @cached_property
+    def targets(self) -> ClassTargets:
+        """Of the losses on a softmax."""
+        return class_targets(self.weights, self.config.label_smoothing)
 
     def as_trained(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits that a loss sees in training, (N, classes): with margin and adjustment, row by row."""

@@ -103,7 +103,7 @@ def _sums(loss: TaskLoss, logits: Tensor, labels: Tensor, *, training: bool) -> 
     """The sums over the examples of their losses, (K,), and of their weights, (K,) or one for all."""
     if loss.config.kind == "cross_entropy" and not (training and loss.config.logit_adjustment_tau):
         # with the models last the softmax goes along whole vectors
-        losses, weights = cross_entropy(logits.permute(1, 2, 0), labels, loss.weights, loss.config.label_smoothing)
+        losses, weights = cross_entropy(logits.permute(1, 2, 0), labels, loss.targets)
         return losses.sum(dim=0), weights.sum()
     rows, labels = logits.flatten(0, 1), labels.expand(len(logits), *labels.shape).flatten(0, 1)
     examples = loss.examples(loss.as_trained(rows, labels) if training else rows, labels)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fouls.heads.losses import MISSING, masked_cross_entropy
-from fouls.heads.losses.cross_entropy import adjust_logits, cross_entropy, focal
+from fouls.heads.losses.cross_entropy import ClassTargets, adjust_logits, class_targets, cross_entropy, focal
 from fouls.heads.losses.examples import weighted_mean
 
 LOGITS = np.random.default_rng(0).standard_normal((7, 4))
@@ -40,10 +40,15 @@ def tensors() -> tuple[Tensor, Tensor, Tensor]:
     return torch.from_numpy(LOGITS), torch.from_numpy(LABELS), torch.from_numpy(WEIGHTS)
 
 
+def examples_with_targets(smoothing: float) -> tuple[Tensor, Tensor, ClassTargets]:
+    logits, labels, weights = tensors()
+    return logits, labels, class_targets(weights, smoothing)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_by_hand(smoothing: float) -> None:
     losses, weights = by_hand(smoothing)
-    examples = cross_entropy(*tensors(), smoothing)
+    examples = cross_entropy(*examples_with_targets(smoothing))
     np.testing.assert_allclose(examples.losses, losses, rtol=1e-12)
     np.testing.assert_allclose(examples.weights, weights)
     mean = masked_cross_entropy(*tensors(), smoothing)
@@ -55,9 +60,10 @@ def test_several_models_answer_for_the_same_labels(smoothing: float) -> None:
     logits, labels, weights = tensors()
     of_models = torch.stack([logits, 2 * logits, logits.flip(1)], dim=2)  # (7, 4, 3)
     of_models[1] = torch.nan  # its label is missing
-    examples = cross_entropy(of_models, labels, weights, smoothing)
+    targets = class_targets(weights, smoothing)
+    examples = cross_entropy(of_models, labels, targets)
     for model in range(3):
-        alone = cross_entropy(of_models[..., model], labels, weights, smoothing)
+        alone = cross_entropy(of_models[..., model], labels, targets)
         torch.testing.assert_close(examples.losses[:, model], alone.losses, rtol=1e-12, atol=0)
     np.testing.assert_allclose(examples.weights, by_hand(smoothing)[1])
 
@@ -73,20 +79,21 @@ def test_cross_entropy_is_torchs(smoothing: float) -> None:
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.5])
 def test_focal_by_hand(gamma: float, smoothing: float) -> None:
     losses, weights = by_hand(smoothing, gamma)
-    examples = focal(*tensors(), gamma, smoothing)
+    examples = focal(*examples_with_targets(smoothing), gamma)
     np.testing.assert_allclose(examples.losses, losses, rtol=1e-12)
     np.testing.assert_allclose(examples.weights, weights)
 
 
 def test_focal_without_gamma_is_cross_entropy() -> None:
-    plain, focused = cross_entropy(*tensors(), 0.1), focal(*tensors(), 0.0, 0.1)
+    examples = examples_with_targets(0.1)
+    plain, focused = cross_entropy(*examples), focal(*examples, 0.0)
     torch.testing.assert_close(focused.losses, plain.losses, rtol=0, atol=0)
 
 
 def test_class_weights_do_not_bend_the_focal_factor() -> None:
     """Twice the weight is twice the loss; a factor read off the weighted loss would not be."""
     logits, labels, weights = tensors()
-    once, twice = focal(logits, labels, weights, 2.5).losses, focal(logits, labels, 2 * weights, 2.5).losses
+    once, twice = (focal(logits, labels, class_targets(times * weights), 2.5).losses for times in (1, 2))
     torch.testing.assert_close(twice, 2 * once)
 
 
@@ -94,13 +101,15 @@ def test_class_weights_do_not_bend_the_focal_factor() -> None:
 def test_focal_gradient(gamma: float) -> None:
     logits, labels, weights = tensors()
     logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: weighted_mean(focal(z, labels, weights, gamma, 0.1)), (logits,))
+    assert torch.autograd.gradcheck(
+        lambda z: weighted_mean(focal(z, labels, class_targets(weights, 0.1), gamma)), (logits,)
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.5])
 def test_focal_is_finite_where_the_model_is_sure(gamma: float) -> None:
     logits = torch.tensor([[100.0, 0.0, 0.0], [-100.0, 0.0, 0.0]], requires_grad=True)
-    loss = weighted_mean(focal(logits, torch.tensor([0, 0]), torch.ones(3), gamma, 0.1))
+    loss = weighted_mean(focal(logits, torch.tensor([0, 0]), class_targets(torch.ones(3), 0.1), gamma))
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()
     assert logits.grad is not None
@@ -129,7 +138,7 @@ def test_logit_adjustment_by_hand() -> None:
     priors = np.array([60, 30, 1, 10]) / 101
     adjusted = adjust_logits(torch.from_numpy(LOGITS), torch.from_numpy(counts), 1.5)
     np.testing.assert_allclose(adjusted, LOGITS + 1.5 * np.log(priors), rtol=1e-12)
-    loss = cross_entropy(adjusted, torch.tensor([3] * 7), torch.ones(4)).losses
+    loss = cross_entropy(adjusted, torch.tensor([3] * 7), class_targets(torch.ones(4, dtype=torch.float64))).losses
     scores = np.exp(LOGITS) * priors**1.5  # equation 10: the softmax of e^z · π^τ
     np.testing.assert_allclose(loss, -np.log(scores[:, 3] / scores.sum(axis=1)), rtol=1e-12)
 
