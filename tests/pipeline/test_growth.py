@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from fouls.pipeline.growth import Growth
 from fouls.video.isolation import IsolatedPool
 from tests.video import calls
+
+from .conftest import Project
 
 
 class Clock:
@@ -69,3 +73,13 @@ def test_a_pool_that_has_grown_does_more_at_a_time() -> None:
         assert [pool.submit(calls.double, number).result() for number in range(4)] == [0, 2, 4, 6]
     pool.grow(3)
     assert pool.num_workers == 2
+
+
+def test_the_engine_tells_of_every_block(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[Mapping[str, float]] = []
+    monkeypatch.setattr(Growth, "note", lambda self, seconds: noted.append(seconds))
+    project.extract(block_rows=4)
+    in_ledger = [record.seconds for record in project.store().ledger()]
+    assert sorted(seconds["forward"] for seconds in noted) == sorted(seconds["forward"] for seconds in in_ledger)
+    assert all({"wait", "forward"} <= seconds.keys() for seconds in noted)
+    assert len(noted) == 3
