@@ -21,8 +21,9 @@ from fouls.heads.memory import allocate
 Indices = npt.NDArray[np.int64]
 
 _MAX_THREADS = 8
-_BLOCKS_A_SHARE = 4
-"""Blocks that a thread takes at once."""
+_SHARE_BYTES = 6 << 20
+"""What a thread takes at once, rounded to blocks: many huge pages, since two threads that come to the same new one both
+clear it; little enough that it still lies in the cache that cores share when it is looked at."""
 _INFINITIES: dict[np.dtype[Any], tuple[type[np.signedinteger], int, type[np.unsignedinteger], int]] = {
     np.dtype(np.float16): (np.int16, 0x7C00, np.uint16, 0xFC00),
     np.dtype(np.float32): (np.int32, 0x7F800000, np.uint32, 0xFF800000),
@@ -52,13 +53,22 @@ def read_pool(
     """
     values = allocate((len(rows), *store.pools[pool]), store.spec.stored_dtype, memory_bytes=memory_bytes)
     order = np.argsort(rows, kind="stable")
-    reader = _Reader(store=store, pool=pool, files=ChunkFiles.of(store, pool), values=values, order=order, rows=rows)
     blocks, firsts = np.unique(rows[order] // store.block_rows, return_index=True)
     parts = np.stack([blocks, firsts, np.append(firsts[1:], len(rows))], axis=1)  # (blocks, 3)
-    shares = np.array_split(parts, -(-len(parts) // _BLOCKS_A_SHARE))
-    num_others = max(1, min(_MAX_THREADS, os.cpu_count() or 1, len(shares)) - 1)
+    block_bytes = store.block_rows * values[:1].nbytes
+    shares = np.array_split(parts, -(-len(parts) // max(1, _SHARE_BYTES // block_bytes)))
+    reader = _Reader(
+        store=store,
+        pool=pool,
+        files=ChunkFiles.of(store, pool),
+        values=values,
+        rows=rows,
+        order=order,
+        runs=np.cumsum(np.diff(order, prepend=order[0]) != 1),
+    )
+    num_others = min(_MAX_THREADS, os.cpu_count() or 1, len(shares)) - 1
     todo = iter(shares)
-    with ThreadPoolExecutor(num_others) as threads:
+    with ThreadPoolExecutor(max(1, num_others)) as threads:
         others = [threads.submit(reader.read, todo) for _ in range(num_others)]
         mine = reader.read(todo)  # a thread that only waits would take turns with another on its core
         not_finite = np.concatenate([mine, *(other.result() for other in others)])
@@ -84,6 +94,8 @@ class _Reader:
     """(R,)"""
     order: Indices
     """(R,) what sorts the rows."""
+    runs: Indices
+    """(R,) in that order: the same number where places count up by one."""
 
     def read(self, shares: Iterator[Indices]) -> Indices:
         """Fill in the rows of some blocks.
@@ -92,26 +104,38 @@ class _Reader:
             shares: shared with other threads; (n, 3) each: block, and where its rows start and stop in the order.
 
         Returns:
-            The places of the rows that are not finite.
+            The places of the rows that are not finite, or not there.
         """
         found = [np.empty(0, dtype=np.int64)]
         chunk = None
-        for block, start, stop in (part for share in shares for part in share.tolist()):
-            places = self.order[start:stop]
-            target = _as_slice(places)
-            seen = _Seen(self.values.dtype)
-            if self.files is not None and isinstance(target, slice) and stop - start == self.files.chunk_shape[0]:
-                there = self.files.read(block, self.values[target], seen.look)  # a whole chunk, straight into its place
-            else:
-                chunk, there = self._chunk(block, chunk)
-                if there:
-                    self.values[target] = chunk[_as_slice(self.rows[places] - block * self.store.block_rows)]
-                    seen.look(self.values[target])
-            if not there:
-                found.append(places)
-            elif not seen.finite:
-                found.append(places[~finite_rows(self.values[target])])
+        for share in shares:
+            for block, start, stop in share.tolist():
+                target = self._places(start, stop)
+                if self.files is not None and isinstance(target, slice) and stop - start == self.store.block_rows:
+                    there = self.files.read(block, self.values[target])  # a whole chunk, straight into its place
+                else:
+                    chunk, there = self._chunk(block, chunk)
+                    if there:
+                        self.values[target] = chunk[self._rows_of_block(block, start, stop)]
+                if not there:
+                    found.append(self.order[start:stop])
+            first, last = int(share[0, 1]), int(share[-1, 2])
+            values = self.values[self._places(first, last)]
+            if not all_finite(values):  # of all blocks at once: a call a block costs more than the cache gives
+                found.append(self.order[first:last][~finite_rows(values)])
         return np.concatenate(found)
+
+    def _places(self, start: int, stop: int) -> slice | Indices:
+        """Where rows belong, of which the order is given; as a slice, which copies nothing, where they lie together."""
+        if self.runs[start] == self.runs[stop - 1]:
+            first = int(self.order[start])
+            return slice(first, first + stop - start)
+        return self.order[start:stop]
+
+    def _rows_of_block(self, block: int, start: int, stop: int) -> slice | Indices:
+        """Where rows lie in their block; ascending, none twice."""
+        rows = self.rows[self.order[start:stop]] - block * self.store.block_rows
+        return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == stop - start - 1 else rows
 
     def _chunk(self, block: int, chunk: npt.NDArray[Any] | None) -> tuple[npt.NDArray[Any], bool]:
         """A block's chunk, in the memory of another one where there is one; and whether it is there."""
@@ -126,24 +150,6 @@ class _Reader:
                 f"block {block} of pool {self.pool!r} in {self.store.path} can't be read ({first_line(error)}): "
                 f"`fouls verify {self.store.path}` tells more"
             ) from error
-
-
-def _as_slice(indices: Indices) -> slice | Indices:
-    """Indices that count up by one as a slice, which copies nothing."""
-    first = int(indices[0])
-    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
-
-
-class _Seen:
-    """Whether all values that came by are finite."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self.finite = True
-
-    def look(self, piece: npt.NDArray[Any]) -> None:
-        """Look at some values, or at their bytes."""
-        self.finite = self.finite and all_finite(piece.view(self.dtype))
 
 
 def all_finite(values: npt.NDArray[np.floating]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,55 @@ def test_chunks_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             read(store, "temporal", rows)
 
 
+def test_reads_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do on a network or when a signal comes: five bytes at most a call, of 384 and their checksum."""
+    readv = os.readv
+    lengths = []
+
+    def read_a_little(descriptor: int, buffers: Sequence[npt.NDArray[np.uint8]]) -> int:
+        first = next(buffer for buffer in buffers if len(buffer))
+        lengths.append(readv(descriptor, [memoryview(first)[:5]]))
+        return lengths[-1]
+
+    store, rows = store_of(tmp_path), np.arange(NUM_ROWS)
+    expected = np.asarray(store["temporal"][:])
+    monkeypatch.setattr("os.readv", read_a_little)
+    np.testing.assert_array_equal(read(store, "temporal", rows), expected)
+    assert set(lengths) == {4, 5}
+    assert sum(lengths) == 4 * (BLOCK_ROWS * 4 * 6 * 2 + 4)
+    path = store.path / "temporal" / "c" / "1" / "0" / "0"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DamagedStoreError, match="has another length than a chunk"):
+        read(store, "temporal", rows)
+
+
+@pytest.mark.parametrize("share_bytes", [1, 2 * BLOCK_ROWS * 4 * 6 * 2, 1 << 20])
+def test_threads_share_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_bytes: int) -> None:
+    """A block, two or all at once: every row comes to its place, and of several bad rows the first is named."""
+    monkeypatch.setattr("fouls.heads.read_pool._SHARE_BYTES", share_bytes)
+    store = store_of(tmp_path)
+    expected = np.asarray(store["temporal"][:])
+    rng = np.random.default_rng(2)
+    orders = [np.arange(NUM_ROWS), np.roll(np.arange(NUM_ROWS), 11), rng.permutation(NUM_ROWS)]
+    for rows in orders:
+        np.testing.assert_array_equal(read(store, "temporal", rows), expected[rows])
+    array = zarr.open_group(store.path, mode="r+")["temporal"]
+    assert isinstance(array, zarr.Array)
+    array[26, 0, 0] = array[12, 1, 2] = np.nan
+    (store.path / "temporal" / "c" / "2" / "0" / "0").unlink()  # all of rows 16 … 23
+    for first, expected_row in ((0, 12), (13, 16), (24, 26)):
+        for rows in orders:
+            with pytest.raises(StoreError, match=rf"row {expected_row} \(.*is not finite"):
+                read(store, "temporal", rows[rows >= first])
+
+
+def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    (store.path / "temporal" / "zarr.json").write_bytes(b"{")
+    with pytest.raises(DamagedStoreError, match=r"temporal/zarr.json is not what was written there"):
+        read(store, "temporal", np.arange(NUM_ROWS))
+
+
 @pytest.mark.parametrize("rows", [np.arange(NUM_ROWS), np.array([20, 9])], ids=["whole", "some"])
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 def test_a_row_that_is_not_finite_is_named(tmp_path: Path, value: float, rows: npt.NDArray[np.int64]) -> None:
@@ -139,6 +190,7 @@ def test_what_memory_does_not_hold_lies_in_a_file_without_a_name(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     small, large = (allocate((5, 3), np.float16, memory_bytes=limit) for limit in (30, 29))
     assert (is_mapped(small), is_mapped(large)) == (False, True)
+    assert allocate((5 << 20,), np.uint8, memory_bytes=1 << 30).ctypes.data % (2 << 20) == 0
     large[:] = 7
     assert large.sum() == 105
     assert list(tmp_path.iterdir()) == []

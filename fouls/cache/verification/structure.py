@@ -33,7 +33,7 @@ def check_attributes(path: Location) -> tuple[Store | None, list[Finding]]:
         if not (path / ZARR).exists() and copy is not None:
             raise DamagedStoreError(f"{path / ZARR} is gone")
         store = open_store(path)
-        wrong = wrong_members(_read(path / ZARR), _GROUP)
+        wrong = wrong_members(read_document(path / ZARR), _GROUP)
         if wrong:
             raise DamagedStoreError(f"wrong: {', '.join(wrong)}")
     except DamagedStoreError as error:
@@ -62,7 +62,7 @@ def whole_copy(path: Location) -> dict[str, Any] | None:
 
 def read_group(path: Location) -> dict[str, Any] | None:
     """The attributes in a group's ``zarr.json``; ``None`` where that is not one."""
-    document = _read(path)
+    document = read_document(path)
     if document is None or document.get("zarr_format") != 3 or document.get("node_type") != "group":
         return None
     attributes = document.get("attributes")
@@ -83,11 +83,11 @@ def check_members(store: Store) -> Iterator[Finding]:
                 damage=started,
             )
         elif name in store.pools:
-            wrong = wrong_members(_read(store.path / name / ZARR), array_document(store, name))
+            wrong = wrong_members(read_document(store.path / name / ZARR), array_document(store, name))
             if wrong:
                 yield Finding(kind="member", where=where, message=f"wrong: {', '.join(wrong)}", remedy="repair")
         else:
-            document = _read(store.path / name / ZARR)
+            document = read_document(store.path / name / ZARR)
             wrong = wrong_members(document, _GROUP)
             if wrong:
                 yield Finding(kind="member", where=where, message=f"wrong: {', '.join(wrong)}", remedy="repair")
@@ -168,7 +168,8 @@ def _exists(path: Location, name: str) -> bool:
     return (path / name / ZARR).exists()
 
 
-def _read(path: Location) -> dict[str, Any] | None:
+def read_document(path: Location) -> dict[str, Any] | None:
+    """The JSON object in a file; ``None`` where that is not one."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
