@@ -66,7 +66,8 @@ def tune(prepared: Sequence[Prepared], works: Sequence[Work], *, num_rows: int |
     num_rows = sum(work.num_rows for work in works) if num_rows is None else num_rows
     if num_rows < LEAST_ROWS or not any(map(len, works)) or not (counts or any(tried)):
         return Tuning(batch_sizes=tuple(sizes), engine=engine)
-    allowance = _Allowance(num_rows)
+    placement = prepared[0].placement
+    allowance = _Allowance(num_rows / (1 if placement.device == "cpu" else placement.engines))
     forward = [0.0] * len(sizes)
     for place, (each, its) in enumerate(zip(prepared, tried, strict=True)):
         if not works[place]:
@@ -97,9 +98,9 @@ def batch_begun(prepared: Prepared, work: Work) -> int | None:
 
 
 class _Allowance:
-    """Seconds that trials may take."""
+    """Seconds that trials may take, before a device does so many rows."""
 
-    def __init__(self, num_rows: int) -> None:
+    def __init__(self, num_rows: float) -> None:
         self._began = time.perf_counter()
         self._num_rows = num_rows
         self._seconds = MOST_SECONDS
