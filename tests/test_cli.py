@@ -81,7 +81,7 @@ def test_extract_status_verify(fouls: Run) -> None:
     assert len(plain["fingerprint"]) == 64
     assert plain["spec"]["backbone"] == "videomae_d32_l2"
     shown = fouls("status cache/videomae").out
-    assert "decord" in shown
+    assert "pyav" in shown
     assert "bottleneck" in shown
     assert fouls("verify cache/videomae").status == 0
 
