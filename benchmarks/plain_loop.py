@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 MAX_VIEWS, STEPS, DIM = 4, 8, 768
-LR, WEIGHT_DECAY, LABEL_SMOOTHING, BATCH_SIZE, WARMUP_EPOCHS = 1e-3, 0.05, 0.1, 64, 2
+LR, WEIGHT_DECAY, LABEL_SMOOTHING, WARMUP_EPOCHS = 1e-3, 0.05, 0.1, 2
 Item = tuple[Tensor, Tensor, list[int]]
 
 
@@ -114,6 +114,8 @@ class PlainRun:
     valid: FeatureFiles
     class_weights: list[Tensor]
     """(classes,) a task."""
+    batch_size: int = 64
+    """Samples a step."""
     workers: int = 0
     """Processes that load."""
 
@@ -121,7 +123,7 @@ class PlainRun:
         """Batches of a split."""
         return DataLoader(
             dataset,
-            batch_size=BATCH_SIZE,
+            batch_size=self.batch_size,
             shuffle=shuffle,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -132,7 +134,7 @@ class PlainRun:
         torch.manual_seed(seed)
         train, valid = self.loader(self.train, shuffle=True), self.loader(self.valid, shuffle=False)
         model = PLAIN_HEADS[self.head]([len(weights) for weights in self.class_weights])
-        standardise(model, DataLoader(self.train, batch_size=BATCH_SIZE, num_workers=self.workers))
+        standardise(model, DataLoader(self.train, batch_size=self.batch_size, num_workers=self.workers))
         matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]

@@ -74,8 +74,9 @@ def fit(
     fixed = dataclasses.replace(objective, weights=dict(objective.weights))  # valid losses of all epochs compare
     generator = torch.Generator().manual_seed(config.seed)
     balanced = labels_to_balance(train, tasks, config)
+    parameters = list(head.parameters())
     optimiser = torch.optim.AdamW(parameter_groups(head, config.weight_decay), lr=config.lr, fused=True)
-    ema = Ema(head.parameters(), config.ema_decay) if config.ema_decay else None
+    ema = Ema(parameters, config.ema_decay) if config.ema_decay else None
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     warmup_steps, total_steps = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
     best = Best()
@@ -97,7 +98,7 @@ def fit(
             batch_loss = tally.add(head.classify(taken.batch), taken)
             optimiser.zero_grad()
             batch_loss.backward()  # type: ignore[no-untyped-call]
-            clip_in_step(optimiser, head.parameters(), config.clip_norm)
+            clip_in_step(optimiser, parameters, config.clip_norm)
             optimiser.step()
             if ema is not None:
                 ema.update()
