@@ -17,7 +17,6 @@ from fouls.errors import WeightsError
 from fouls.pipeline.backbones.tensors import read_tensors
 from fouls.pipeline.backbones.weights import parse_weights
 
-
 PACKAGE = Path(fouls.__file__).parent
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 
