@@ -174,7 +174,7 @@ def _advise_decoding(result: BenchResult) -> str:
 
 
 def _advise_preprocessing(result: BenchResult) -> str:
-    return "--decode-resize, which changes the features a little; or videos stored at the size that the backbone sees"
+    return "videos stored at the size that the backbone sees; or for pictures of 4K --decode-resize, which moves features"
 
 
 def _advise_writing(result: BenchResult) -> str:
