@@ -174,7 +174,7 @@ def _advise_decoding(result: BenchResult) -> str:
 
 
 def _advise_preprocessing(result: BenchResult) -> str:
-    return "videos stored at the size that the backbone sees; or for pictures of 4K --decode-resize, which moves features"
+    return "videos stored at the size that the backbone sees; or, for pictures of 4K, --decode-resize (moves features)"
 
 
 def _advise_writing(result: BenchResult) -> str:
