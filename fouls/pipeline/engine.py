@@ -95,20 +95,20 @@ class Engine:
         self.options = options
         self._cancelled = threading.Event()
         device = members[0].backbone.device
-        streaming = members[0].store.spec.sampling.kind == "stream"
-        forwarding = Forwarding([member.backbone for member in members], streams=streaming)
+        streams = streams_at_once(device) if members[0].store.spec.sampling.kind == "stream" else None
+        forwarding = Forwarding([member.backbone for member in members], streams=streams)
         self._fillers = [
             Filler(member.store, member.backbone, member.batch_size, forwarding=forwarding, cancelled=self._cancelled)
             for member in members
         ]
-        self.groups_in_flight = groups_in_flight(str(device), streams_at_once(device) if streaming else None)
+        self.groups_in_flight = groups_in_flight(str(device), streams)
         self._pool = pool or IsolatedPool(
             options.decode_workers, options.decode_timeout_seconds, preload=["fouls.pipeline.decoding"]
         )
         self._growth = Growth(
             self._pool,
             options.max_decode_workers,
-            at_once=streams_at_once(device) if streaming else 1,
+            at_once=streams or 1,
             blocks=2 * self.groups_in_flight,
         )
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from fouls.pipeline.backbones.backbone import Backbone
-from fouls.pipeline.streaming import streams_at_once
 
 Values = dict[str, npt.NDArray[np.float32]]
 """Pool → (B, …)."""
@@ -33,17 +32,16 @@ class Forwarding:
 
     Args:
         backbones: all that are to be used on the device.
-        streams: whether videos go through a stream net piece by piece, and not clips in batches.
+        streams: videos that go through a stream net side by side; ``None``: it takes clips.
 
     Attributes:
         free: held while it is a batch's turn, or a video's.
     """
 
-    def __init__(self, backbones: Sequence[Backbone], *, streams: bool = False) -> None:
+    def __init__(self, backbones: Sequence[Backbone], *, streams: int | None = None) -> None:
         device = backbones[0].device
         clips_alone = all(backbone.clips_alone for backbone in backbones)
-        turns = streams_at_once(device) if streams else 2 if clips_alone else 1
-        self.free = threading.Semaphore(turns)
+        self.free = threading.Semaphore(streams or (2 if clips_alone else 1))
         self._cuda = _CudaStreams(device) if device.type == "cuda" else None
         self._clock = threading.Lock()
         self._busy_until = 0.0
