@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fouls.heads.determinism import deterministic
-from fouls.heads.losses import class_weights
+from fouls.heads.objective import make_objective
 from fouls.heads.precision import training_dtype
 from fouls.heads.predictions import reduced
 from fouls.heads.prepare import Prepared, prepare
@@ -75,13 +75,14 @@ class Bare:
     """Training with a bare loss."""
 
     loss: Loss
+    weights: list[Tensor]
+    """(classes,) what each class weighs, a task."""
     samples: Samples
     batch_size: int
 
     def epochs(self, count: int) -> list[float]:
         """The seconds of some epochs."""
         samples, labels = self.samples, torch.stack([self.samples.labels[task] for task in TASKS], dim=1)
-        weights = [balanced(labels[:, task], classes) for task, classes in enumerate(TASKS.values())]
         layers = nn.Sequential(nn.Linear(samples.values.shape[2], HIDDEN), nn.LayerNorm(HIDDEN))
         outputs = [nn.Linear(HIDDEN, classes) for classes in TASKS.values()]
         parameters = [parameter for module in (layers, *outputs) for parameter in module.parameters()]
@@ -96,17 +97,12 @@ class Bare:
                 rows = samples.clips[0, :, 0].index_select(0, tracks.flatten().index_select(0, places))
                 x = samples.values[:, 0].index_select(0, rows)
                 of_batch = places // tracks.shape[1], there.sum(dim=1), labels[indices]
-                self.loss(parameters, weights, x, *of_batch).backward()
+                self.loss(parameters, self.weights, x, *of_batch).backward()
                 clip_in_step(optimiser, parameters, 1.0)
                 optimiser.step()
                 optimiser.zero_grad()
             seconds.append(time.perf_counter() - start)
         return seconds
-
-
-def balanced(labels: Tensor, num_classes: int) -> Tensor:
-    """What each class weighs, (classes,)."""
-    return class_weights(torch.bincount(labels, minlength=num_classes), "balanced", 10.0)
 
 
 def our_epochs(prepared: Prepared, samples: Samples, options: argparse.Namespace) -> list[float]:
@@ -126,8 +122,14 @@ def measure(prepared: Prepared, options: argparse.Namespace) -> None:
     samples = reduced(head, prepared.samples).select(prepared.train)
     head.fit_inputs(samples)
     ready = head.standardised(samples, training_dtype(prepared.config.train.precision))
-    bare = Bare(loss=bare_loss, samples=ready, batch_size=options.batch_size)
-    compiled = Bare(loss=torch.compile(bare_loss, dynamic=True), samples=ready, batch_size=options.batch_size)
+    losses = make_objective(samples, prepared.config.tasks, prepared.config.loss).losses
+    bare = Bare(
+        loss=bare_loss,
+        weights=[losses[task].weights for task in TASKS],
+        samples=ready,
+        batch_size=options.batch_size,
+    )
+    compiled = dataclasses.replace(bare, loss=torch.compile(bare_loss, dynamic=True))
     first = compiled.epochs(1)[0]
     seconds: dict[str, list[float]] = {"fouls": [], "bare": [], "compiled": []}
     for _ in range(options.repeat):
